@@ -1,0 +1,130 @@
+"""The shape of every MambaOut variant: one table that factories, tests, README and CLI read."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+STAGES = 4
+ACTIVATIONS = ("gelu", "silu")
+DOWNSAMPLES = ("conv", "conv_nf")
+HEADS = ("mlp", "norm_mlp")
+MIN_IMAGE_SIZE = 32  # the last stage has stride 32
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MambaOutConfig:
+    """Architecture of one MambaOut network (image size, classes and rates are the model's own).
+
+    Args:
+        depths: Blocks in each of the four stages.
+        dims: Channels of each of the four stages; the first one even (the stem starts with half).
+        expansion_ratio: Hidden channels of a block over its channels.
+        conv_ratio: Channels that go through the depthwise convolution over the block's channels;
+            at most `expansion_ratio`.
+        kernel_size: Side of the depthwise kernel, odd.
+        stem_mid_norm: Whether a LayerNorm stands between the stem's two convolutions.
+        downsample: `"conv"` (convolution, then LayerNorm) or `"conv_nf"` (LayerNorm first).
+        layer_scale_init: Initial value of the blocks' LayerScale, or `None` for no LayerScale.
+        activation: Activation in stem and blocks, `"gelu"` (exact, erf) or `"silu"`.
+        head: Classifier head, `"mlp"` (LayerNorm after the hidden layer) or `"norm_mlp"` (none).
+
+    Raises:
+        ValueError: If a value is outside of what is listed above.
+
+    Example:
+    ```python
+    config = MambaOutConfig(depths=(1, 1, 2, 1), dims=(16, 32, 64, 96))
+    backbone = MambaOutBackbone(config, input_shape=(64, 64, 1))
+    ```
+
+    Source: [Yu and Wang, CVPR 2025](https://arxiv.org/abs/2405.07992); the `rw` variants are
+    Ross Wightman's, published with timm.
+    """
+
+    depths: Sequence[int] = (3, 3, 9, 3)
+    dims: Sequence[int] = (96, 192, 384, 576)
+    expansion_ratio: float = 8 / 3
+    conv_ratio: float = 1.0
+    kernel_size: int = 7
+    stem_mid_norm: bool = True
+    downsample: str = "conv"
+    layer_scale_init: float | None = None
+    activation: str = "gelu"
+    head: str = "mlp"
+
+    def __post_init__(self):
+        for field in ("depths", "dims"):
+            object.__setattr__(self, field, _four_positive_integers(field, getattr(self, field)))
+        if self.dims[0] % 2:
+            raise ValueError(f"`dims[0]` must be even (the stem halves it), got {self.dims[0]}.")
+        if not 0 < self.conv_ratio <= self.expansion_ratio:
+            raise ValueError(
+                "`conv_ratio` must be above 0 and at most `expansion_ratio`, got "
+                f"conv_ratio={self.conv_ratio} and expansion_ratio={self.expansion_ratio}."
+            )
+        if not isinstance(self.kernel_size, int) or self.kernel_size < 1 or self.kernel_size % 2 == 0:
+            raise ValueError(f"`kernel_size` must be an odd positive integer, got {self.kernel_size!r}.")
+        if self.layer_scale_init is not None and not self.layer_scale_init > 0:
+            raise ValueError(f"`layer_scale_init` must be above 0, or None, got {self.layer_scale_init!r}.")
+        for field, allowed in (("downsample", DOWNSAMPLES), ("activation", ACTIVATIONS), ("head", HEADS)):
+            value = getattr(self, field)
+            if value not in allowed:
+                raise ValueError(f"`{field}` must be one of {', '.join(allowed)}, got {value!r}.")
+
+    def drop_path_rates(self, rate):
+        """Per stage, the stochastic depth rate of each block: `linspace(0, rate, sum(depths))`."""
+        last = max(sum(self.depths) - 1, 1)
+        rates = iter([rate * block / last for block in range(sum(self.depths))])
+        return tuple(tuple(next(rates) for _ in range(depth)) for depth in self.depths)
+
+
+def _four_positive_integers(field, values):
+    values = tuple(values) if isinstance(values, Sequence) else values
+    is_valid = isinstance(values, tuple) and len(values) == STAGES
+    if not is_valid or not all(isinstance(value, int) and value > 0 for value in values):
+        raise ValueError(f"`{field}` must be {STAGES} positive integers, one a stage, got {values!r}.")
+    return values
+
+
+_RW = {"stem_mid_norm": False, "downsample": "conv_nf", "layer_scale_init": 1e-5, "head": "norm_mlp"}
+_SMALL_DIMS = (48, 96, 192, 288)
+_BASE_DIMS = (128, 256, 512, 768)
+
+VARIANTS: Mapping[str, MambaOutConfig] = {
+    # the paper's models
+    "mambaout_femto": MambaOutConfig(dims=_SMALL_DIMS),
+    "mambaout_kobe": MambaOutConfig(depths=(3, 3, 15, 3), dims=_SMALL_DIMS),
+    "mambaout_tiny": MambaOutConfig(),
+    "mambaout_small": MambaOutConfig(depths=(3, 4, 27, 3)),
+    "mambaout_base": MambaOutConfig(depths=(3, 4, 27, 3), dims=_BASE_DIMS),
+    # Ross Wightman's
+    "mambaout_small_rw": MambaOutConfig(depths=(3, 4, 27, 3), **_RW),
+    "mambaout_base_short_rw": MambaOutConfig(
+        depths=(3, 3, 25, 3), dims=_BASE_DIMS, expansion_ratio=3.0, conv_ratio=1.25, **_RW
+    ),
+    "mambaout_base_tall_rw": MambaOutConfig(
+        depths=(3, 4, 30, 3), dims=_BASE_DIMS, expansion_ratio=2.5, conv_ratio=1.25, **_RW
+    ),
+    "mambaout_base_wide_rw": MambaOutConfig(
+        depths=(3, 4, 27, 3), dims=_BASE_DIMS, expansion_ratio=3.0, conv_ratio=1.5, activation="silu", **_RW
+    ),
+    "mambaout_base_plus_rw": MambaOutConfig(
+        depths=(3, 4, 30, 3), dims=_BASE_DIMS, expansion_ratio=3.0, conv_ratio=1.5, activation="silu", **_RW
+    ),
+    # small enough for tests
+    "mambaout_test": MambaOutConfig(
+        depths=(1, 1, 3, 1), dims=(16, 32, 48, 64), expansion_ratio=3.0, activation="silu", **_RW
+    ),
+}
+
+
+def resolve_config(config):
+    """Returns the `MambaOutConfig` meant by a variant's name, a config or a config's dict."""
+    if isinstance(config, MambaOutConfig):
+        return config
+    if isinstance(config, Mapping):
+        return MambaOutConfig(**config)
+    if config not in VARIANTS:
+        raise ValueError(
+            f"Unknown MambaOut variant {config!r}. Choose one of {', '.join(VARIANTS)}, or pass a MambaOutConfig."
+        )
+    return VARIANTS[config]

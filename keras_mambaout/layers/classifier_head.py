@@ -1,0 +1,72 @@
+"""The classifier head: from the last stage's features to logits."""
+
+import keras
+from keras import ops
+
+from keras_mambaout.layers.common import PACKAGE, dense, layer_norm
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class ClassifierHead(keras.layers.Layer):
+    """Global average pooling and a perceptron with one hidden layer of `4 * C` units.
+
+    `logits = fc(dropout(LN(GELU(pre_logits(LN(mean(x)))))))`; the `rw` models have no LayerNorm on
+    the hidden layer (`hidden_norm=False`). The activation is GELU also where the blocks use SiLU.
+
+    Args:
+        classes: Number of logits.
+        hidden_norm: Whether a LayerNorm follows the hidden layer's GELU.
+        dropout_rate: Dropout before the last layer.
+
+    Shapes:
+        `(B, H, W, C)` -> `(B, classes)`.
+
+    Example:
+    ```python
+    ClassifierHead(1000)(keras.ops.ones((1, 7, 7, 288))).shape  # (1, 1000)
+    ```
+
+    Source: the [authors' code](https://github.com/yuweihao/MambaOut); without the second norm:
+    timm's `norm_mlp` head.
+    """
+
+    def __init__(self, classes, hidden_norm=True, dropout_rate=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.classes = classes
+        self.hidden_norm = hidden_norm
+        self.dropout_rate = dropout_rate
+
+    def build(self, input_shape):
+        batch, dim = input_shape[0], input_shape[-1]
+        dtype = self.dtype_policy
+        self.norm = layer_norm("norm", dtype)
+        self.norm.build((batch, dim))
+        self.pre_logits = dense(4 * dim, "pre_logits", dtype)
+        self.pre_logits.build((batch, dim))
+        self.pre_logits_norm = None
+        if self.hidden_norm:
+            self.pre_logits_norm = layer_norm("pre_logits_norm", dtype)
+            self.pre_logits_norm.build((batch, 4 * dim))
+        self.dropout = keras.layers.Dropout(self.dropout_rate, dtype=dtype, name="dropout")
+        self.fc = dense(self.classes, "fc", dtype)
+        self.fc.build((batch, 4 * dim))
+
+    def call(self, inputs, training=False):
+        x = ops.mean(inputs, axis=(1, 2))  # (B, C)
+        x = self.pre_logits(self.norm(x))  # (B, 4 * C)
+        x = keras.activations.gelu(x, approximate=False)
+        if self.pre_logits_norm is not None:
+            x = self.pre_logits_norm(x)
+        x = self.dropout(x, training=training)
+        return self.fc(x)  # (B, classes)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.classes)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "classes": self.classes,
+            "hidden_norm": self.hidden_norm,
+            "dropout_rate": self.dropout_rate,
+        }

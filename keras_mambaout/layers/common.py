@@ -1,0 +1,57 @@
+"""What the layers share: the norm, the dense layer and the initial values of the paper."""
+
+import random
+
+import keras
+import numpy as np
+
+NORM_EPSILON = 1e-6  # Keras' own default is 1e-3, which the published weights were not trained with
+PACKAGE = "keras_mambaout"  # under which Keras registers our serialisable classes
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class TruncatedNormal(keras.initializers.Initializer):
+    """Normal distribution with redrawn tails: `stddev * z` with `z ~ N(0, 1)` given `|z| <= 2`.
+
+    That of Keras, but drawn by NumPy: one seed gives the same weights on every backend, and JAX
+    does not compile a random number kernel for each shape, which took most of the time of building
+    a model.
+
+    Args:
+        stddev: Standard deviation before truncation.
+        seed: Integer seed; `None` draws one from Python's generator (`keras.utils.set_random_seed`).
+
+    Example:
+    ```python
+    TruncatedNormal(seed=0)((7, 7, 48, 1))
+    ```
+    """
+
+    def __init__(self, stddev=0.02, seed=None):
+        self.stddev = stddev
+        self.seed = random.randint(1, 2**31 - 1) if seed is None else seed
+
+    def __call__(self, shape, dtype=None):
+        generator = np.random.default_rng(self.seed)
+        values = generator.standard_normal(shape, dtype="float32")
+        while (tails := np.abs(values) > 2.0).any():
+            values[tails] = generator.standard_normal(np.count_nonzero(tails), dtype="float32")
+        return keras.ops.convert_to_tensor(self.stddev * values, dtype or keras.config.floatx())
+
+    def get_config(self):
+        return {"stddev": self.stddev, "seed": self.seed}
+
+
+def kernel_initializer():
+    """The paper's: truncated normal with standard deviation 0.02. A new one for every kernel."""
+    return TruncatedNormal(stddev=0.02)
+
+
+def layer_norm(name, dtype=None):
+    """LayerNormalization over channels; its statistics are float32 under mixed precision too."""
+    return keras.layers.LayerNormalization(axis=-1, epsilon=NORM_EPSILON, dtype=dtype, name=name)
+
+
+def dense(units, name, dtype=None):
+    """Dense layer over the last axis, initialised as the paper does."""
+    return keras.layers.Dense(units, kernel_initializer=kernel_initializer(), dtype=dtype, name=name)

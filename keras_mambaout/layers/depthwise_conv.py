@@ -1,0 +1,57 @@
+"""The depthwise convolution, the only operation of a block that mixes pixels."""
+
+import keras
+from keras import ops
+
+from keras_mambaout.layers.common import PACKAGE, kernel_initializer
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class DepthwiseConv2D(keras.layers.Layer):
+    """Depthwise `k x k` convolution with stride 1 and zero padding to the same size, channels last.
+
+    `y[b, i, j, c] = bias[c] + sum_{u, v} kernel[u, v, c, 0] * x[b, i + u - k//2, j + v - k//2, c]`
+
+    Args:
+        kernel_size: Side of the kernel `k`, odd.
+
+    Shapes:
+        `(B, H, W, C)` -> `(B, H, W, C)`. The kernel is `(k, k, C, 1)`, that of
+        `keras.layers.DepthwiseConv2D`, and the bias `(C,)`.
+
+    Raises:
+        ValueError: If `kernel_size` is even: such a kernel has no centre.
+
+    Example:
+    ```python
+    DepthwiseConv2D(7)(keras.ops.ones((1, 14, 14, 48))).shape  # (1, 14, 14, 48)
+    ```
+
+    Source: `nn.Conv2d(groups=channels, padding=kernel_size // 2)` of the
+    [authors' code](https://github.com/yuweihao/MambaOut).
+    """
+
+    def __init__(self, kernel_size=7, **kwargs):
+        super().__init__(**kwargs)
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise ValueError(f"`kernel_size` must be an odd positive integer, got {kernel_size}.")
+        self.kernel_size = kernel_size
+
+    def build(self, input_shape):
+        channels = input_shape[-1]
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(self.kernel_size, self.kernel_size, channels, 1),
+            initializer=kernel_initializer(),
+        )
+        self.bias = self.add_weight(name="bias", shape=(channels,), initializer="zeros")
+
+    def call(self, inputs):
+        x = ops.depthwise_conv(inputs, self.kernel, padding="same", data_format="channels_last")
+        return ops.add(x, self.bias)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "kernel_size": self.kernel_size}

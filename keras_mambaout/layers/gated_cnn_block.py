@@ -1,0 +1,102 @@
+"""The gated CNN block: a Mamba block without its state space model."""
+
+import keras
+from keras import ops
+
+from keras_mambaout.layers.common import PACKAGE, dense, layer_norm
+from keras_mambaout.layers.depthwise_conv import DepthwiseConv2D
+from keras_mambaout.layers.layer_scale import LayerScale
+from keras_mambaout.layers.stochastic_depth import StochasticDepth
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class GatedCNNBlock(keras.layers.Layer):
+    """Residual block whose gate multiplies features of which a part went through a convolution.
+
+    ```
+    g, i, c = split(fc1(LN(x)))          # hidden, hidden - conv_dim, conv_dim channels
+    y = x + drop_path(layer_scale(fc2(act(g) * concat(i, depthwise_conv(c)))))
+    ```
+
+    with `hidden = int(expansion_ratio * C)` and `conv_dim = int(conv_ratio * C)`.
+
+    Args:
+        expansion_ratio: Hidden channels over the input's channels `C`.
+        conv_ratio: Convolved channels over `C`, at most `expansion_ratio`.
+        kernel_size: Side of the depthwise kernel, odd.
+        activation: Name of the gate's activation.
+        layer_scale_init: Initial value of the LayerScale, or `None` for none.
+        drop_path_rate: Stochastic depth rate, in `[0, 1)`.
+
+    Shapes:
+        `(B, H, W, C)` -> `(B, H, W, C)`.
+
+    Example:
+    ```python
+    GatedCNNBlock()(keras.ops.ones((1, 14, 14, 192))).shape  # (1, 14, 14, 192)
+    ```
+
+    Source: [Yu and Wang, CVPR 2025](https://arxiv.org/abs/2405.07992), Figure 1, after
+    [Dauphin et al.](https://arxiv.org/abs/1612.08083).
+    """
+
+    def __init__(
+        self,
+        expansion_ratio=8 / 3,
+        conv_ratio=1.0,
+        kernel_size=7,
+        activation="gelu",
+        layer_scale_init=None,
+        drop_path_rate=0.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.expansion_ratio = expansion_ratio
+        self.conv_ratio = conv_ratio
+        self.kernel_size = kernel_size
+        self.activation = keras.activations.get(activation)
+        self.layer_scale_init = layer_scale_init
+        self.drop_path_rate = drop_path_rate
+
+    def build(self, input_shape):
+        dim = input_shape[-1]
+        dtype = self.dtype_policy
+        self.hidden_dim = int(self.expansion_ratio * dim)
+        self.conv_dim = int(self.conv_ratio * dim)
+
+        self.norm = layer_norm("norm", dtype)
+        self.norm.build(input_shape)
+        self.fc1 = dense(2 * self.hidden_dim, "fc1", dtype)
+        self.fc1.build(input_shape)
+        self.conv = DepthwiseConv2D(self.kernel_size, dtype=dtype, name="conv")
+        self.conv.build((*input_shape[:-1], self.conv_dim))
+        self.fc2 = dense(dim, "fc2", dtype)
+        self.fc2.build((*input_shape[:-1], self.hidden_dim))
+        self.ls = None
+        if self.layer_scale_init is not None:
+            self.ls = LayerScale(self.layer_scale_init, dtype=dtype, name="ls")
+            self.ls.build(input_shape)
+        self.drop_path = StochasticDepth(self.drop_path_rate, dtype=dtype, name="drop_path")
+
+    def call(self, inputs, training=False):
+        x = self.fc1(self.norm(inputs))  # (B, H, W, 2 * hidden)
+        gate, identity, conv = ops.split(x, [self.hidden_dim, 2 * self.hidden_dim - self.conv_dim], axis=-1)
+        x = ops.concatenate([identity, self.conv(conv)], axis=-1)  # (B, H, W, hidden)
+        x = self.fc2(self.activation(gate) * x)  # (B, H, W, C)
+        if self.ls is not None:
+            x = self.ls(x)
+        return inputs + self.drop_path(x, training=training)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "expansion_ratio": self.expansion_ratio,
+            "conv_ratio": self.conv_ratio,
+            "kernel_size": self.kernel_size,
+            "activation": keras.activations.serialize(self.activation),
+            "layer_scale_init": self.layer_scale_init,
+            "drop_path_rate": self.drop_path_rate,
+        }

@@ -1,0 +1,58 @@
+"""Normalisation of 0-255 RGB images with ImageNet's statistics, as the first layer of a model."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mambaout.layers.common import PACKAGE
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class ImageNormalization(keras.layers.Layer):
+    """Brings 0-255 pixels to the range that the published weights were trained on.
+
+    `y[..., c] = (x[..., c] / 255 - mean[c]) / std[c]`
+
+    Images of other than three channels take the statistics that fit the adapted first kernel: one
+    channel the average over R, G and B, more channels R, G, B, R, G, B, ... in turn.
+
+    Args:
+        mean: Means of R, G and B on a scale from 0 to 1; default ImageNet's.
+        std: Standard deviations of R, G and B on the same scale; default ImageNet's.
+
+    Shapes:
+        `(B, H, W, C)`, kept as it is.
+
+    Example:
+    ```python
+    ImageNormalization()(keras.ops.full((1, 1, 1, 3), 255.0))  # about 2.25, 2.43, 2.64
+    ```
+
+    Source: the evaluation transform of the
+    [authors' code](https://github.com/yuweihao/MambaOut) and of timm.
+    """
+
+    def __init__(self, mean=IMAGENET_MEAN, std=IMAGENET_STD, **kwargs):
+        super().__init__(**kwargs)
+        self.mean = tuple(mean)
+        self.std = tuple(std)
+
+    def call(self, inputs):
+        channels = inputs.shape[-1]
+        mean, std = _for_channels(self.mean, channels), _for_channels(self.std, channels)
+        scale = ops.convert_to_tensor(1.0 / (255.0 * std), self.compute_dtype)
+        offset = ops.convert_to_tensor(-mean / std, self.compute_dtype)
+        return ops.add(ops.multiply(inputs, scale), offset)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "mean": self.mean, "std": self.std}
+
+
+def _for_channels(rgb, channels):
+    return np.mean(rgb, keepdims=True) if channels == 1 else np.resize(rgb, channels)

@@ -1,0 +1,48 @@
+"""LayerScale: a learned factor for each channel of a residual branch."""
+
+import keras
+from keras import ops
+
+from keras_mambaout.layers.common import PACKAGE
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class LayerScale(keras.layers.Layer):
+    """Multiplies every channel by its own learned factor.
+
+    `y[..., c] = gamma[c] * x[..., c]`
+
+    Args:
+        init_value: What every `gamma` starts with; small values let deep networks start near the
+            identity.
+
+    Shapes:
+        Any shape with channels last, kept as it is.
+
+    Example:
+    ```python
+    LayerScale(1e-5)(keras.ops.ones((1, 7, 7, 64)))  # 1e-5 everywhere
+    ```
+
+    Source: [Touvron et al., Going deeper with image transformers](https://arxiv.org/abs/2103.17239).
+    """
+
+    def __init__(self, init_value=1e-5, **kwargs):
+        super().__init__(**kwargs)
+        self.init_value = init_value
+
+    def build(self, input_shape):
+        self.gamma = self.add_weight(
+            name="gamma",
+            shape=(input_shape[-1],),
+            initializer=keras.initializers.Constant(self.init_value),
+        )
+
+    def call(self, inputs):
+        return ops.multiply(inputs, self.gamma)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "init_value": self.init_value}

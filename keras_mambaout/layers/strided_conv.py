@@ -1,0 +1,59 @@
+"""The 3x3 stride-2 convolution of stem and downsampling, padded as PyTorch pads it."""
+
+import keras
+from keras import ops
+
+from keras_mambaout.layers.common import PACKAGE, kernel_initializer
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class StridedConv2D(keras.layers.Layer):
+    """Convolution 3x3 with stride 2 and one row or column of zeros on each of the four sides.
+
+    `y[b, i, j, f] = bias[f] + sum_{u, v, c} kernel[u, v, c, f] * x[b, 2i + u - 1, 2j + v - 1, c]`
+
+    `padding="same"` is not this: for even sizes TensorFlow and JAX then pad (0, 1), which shifts
+    the grid by one pixel against the one the published weights were trained on.
+
+    Args:
+        filters: Channels of the output.
+
+    Shapes:
+        `(B, H, W, C)` -> `(B, ceil(H / 2), ceil(W / 2), filters)`, whatever the image data format.
+
+    Example:
+    ```python
+    StridedConv2D(8)(keras.ops.ones((1, 5, 6, 3))).shape  # (1, 3, 3, 8)
+    ```
+
+    Source: `nn.Conv2d(kernel_size=3, stride=2, padding=1)` of the
+    [authors' code](https://github.com/yuweihao/MambaOut).
+    """
+
+    def __init__(self, filters, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(3, 3, input_shape[-1], self.filters),
+            initializer=kernel_initializer(),
+        )
+        self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
+
+    def call(self, inputs):
+        x = ops.pad(inputs, ((0, 0), (1, 1), (1, 1), (0, 0)))  # (B, H + 2, W + 2, C)
+        x = ops.conv(x, self.kernel, strides=2, padding="valid", data_format="channels_last")
+        return ops.add(x, self.bias)  # (B, ceil(H / 2), ceil(W / 2), filters)
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, _ = input_shape
+        return (batch, _halved(height), _halved(width), self.filters)
+
+    def get_config(self):
+        return {**super().get_config(), "filters": self.filters}
+
+
+def _halved(size):
+    return None if size is None else (size + 1) // 2

@@ -1,0 +1,1 @@
+"""Backbone, classifier and the models by name."""

@@ -1,0 +1,65 @@
+"""What the models' constructors accept, checked once, with an error that says what to do."""
+
+import keras
+
+from keras_mambaout.config import MIN_IMAGE_SIZE
+
+DATA_FORMATS = ("channels_last", "channels_first")
+POOLINGS = (None, "avg", "max")
+
+
+def check_choice(name, value, allowed):
+    if value not in allowed:
+        raise ValueError(f"`{name}` must be one of {', '.join(map(repr, allowed))}, got {value!r}.")
+    return value
+
+
+def check_rate(name, value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value < 1.0:
+        raise ValueError(f"`{name}` must be a number at least 0 and below 1, got {value!r}.")
+    return float(value)
+
+
+def check_classes(value):
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(
+            f"`classes` must be an integer of 1 or more, got {value!r}. "
+            "For a model without classifier use `include_top=False`."
+        )
+    return value
+
+
+def check_dtype(dtype):
+    """Returns the dtype policy meant by `dtype`; `None` is Keras' global one."""
+    try:
+        return keras.dtype_policies.get(keras.config.dtype_policy() if dtype is None else dtype)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"`dtype` must be a Keras dtype policy such as 'float32', 'mixed_bfloat16' or 'mixed_float16', "
+            f"got {dtype!r}."
+        ) from error
+
+
+def check_input_shape(input_shape, data_format):
+    """Returns `input_shape` as a tuple in `data_format` with every entry checked."""
+    order = "(height, width, channels)" if data_format == "channels_last" else "(channels, height, width)"
+    if input_shape is None:
+        return (None, None, 3) if data_format == "channels_last" else (3, None, None)
+    shape = tuple(input_shape)
+    if len(shape) != 3:
+        raise ValueError(
+            f"`input_shape` must have three entries, {order} without the batch, got {input_shape!r}. "
+            "Height and width may be None for any size."
+        )
+    sizes, channels = (shape[:2], shape[2]) if data_format == "channels_last" else (shape[1:], shape[0])
+    if not isinstance(channels, int) or channels < 1:
+        raise ValueError(
+            f"`input_shape` must name the number of channels, {order} with {data_format}, got {input_shape!r}."
+        )
+    for size in sizes:
+        if size is not None and (not isinstance(size, int) or size < MIN_IMAGE_SIZE):
+            raise ValueError(
+                f"Height and width in `input_shape` must be {MIN_IMAGE_SIZE} or more, or None for any size; "
+                f"got {input_shape!r} read as {order}. Enlarge smaller images first, e.g. with keras.layers.Resizing."
+            )
+    return shape

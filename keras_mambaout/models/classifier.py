@@ -1,0 +1,103 @@
+"""The MambaOut classifier: a backbone and its head."""
+
+import keras
+
+from keras_mambaout import layers
+from keras_mambaout.layers.common import PACKAGE
+from keras_mambaout.models import arguments
+from keras_mambaout.models.freezing import freeze_layers, frozen_layer_names
+from keras_mambaout.weights.loader import load_weights
+from keras_mambaout.weights.pretrained import resolve_weights
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class MambaOutClassifier(keras.Model):
+    """A backbone with its classifier head, as one flat functional `keras.Model`.
+
+    Its layers are the backbone's layers (`stem`, `stages_0_blocks_0`, ...), then `head` and
+    `predictions`; `model.backbone` is the backbone itself, with the same layers and weights.
+
+    Args:
+        backbone: A `MambaOutBackbone`; its `pooling` and `output_norms` are not used.
+        classes: Number of classes, 1 or more.
+        classifier_activation: Activation of the output, `None` for logits. The output is float32
+            under mixed precision too.
+        dropout_rate: Dropout before the last layer, in `[0, 1)`.
+        weights: As for `create_model`.
+        frozen_layers: Names of layers that are not trained; how a saved model remembers them.
+        name: Name of the model.
+
+    Shapes:
+        `(B, H, W, C)` -> `(B, classes)`; with channels first `(B, C, H, W)` goes in.
+
+    Raises:
+        ValueError: If an argument is outside of what is listed above, or the weights do not fit.
+
+    Example:
+    ```python
+    config = keras_mambaout.MambaOutConfig(depths=(1, 1, 2, 1), dims=(16, 32, 64, 96))
+    backbone = keras_mambaout.MambaOutBackbone(config, input_shape=(32, 32, 1))
+    model = keras_mambaout.MambaOutClassifier(backbone, classes=10)
+    ```
+
+    Source: [Yu and Wang, MambaOut: Do we really need Mamba for vision?](https://arxiv.org/abs/2405.07992)
+    """
+
+    def __init__(
+        self,
+        backbone,
+        classes=1000,
+        classifier_activation="softmax",
+        dropout_rate=0.0,
+        weights=None,
+        frozen_layers=(),
+        name="mambaout_classifier",
+        **kwargs,
+    ):
+        # === Arguments ===
+        source = resolve_weights(weights, backbone.config)
+        classes = arguments.check_classes(classes)
+        dropout_rate = arguments.check_rate("dropout_rate", dropout_rate)
+
+        # === Functional model ===
+        x = layers.ClassifierHead(
+            classes,
+            hidden_norm=backbone.config.head == "mlp",
+            dropout_rate=dropout_rate,
+            dtype=backbone.dtype_policy,
+            name="head",
+        )(backbone.last_stage_output)  # (B, classes)
+        outputs = keras.layers.Activation(classifier_activation, dtype=keras.config.floatx(), name="predictions")(x)
+        super().__init__(inputs=backbone.input, outputs=outputs, name=name, **kwargs)
+
+        # === Config ===
+        self.backbone = backbone
+        self.classes = classes
+        self.classifier_activation = classifier_activation
+        self.dropout_rate = dropout_rate
+        self.dtype_policy = backbone.dtype_policy
+        freeze_layers(self, frozen_layers)
+        load_weights(self, source)
+
+    @property
+    def config(self):
+        """The architecture, a `MambaOutConfig`."""
+        return self.backbone.config
+
+    def get_config(self):
+        return {
+            "backbone": keras.saving.serialize_keras_object(self.backbone),
+            "classes": self.classes,
+            "classifier_activation": keras.activations.serialize(keras.activations.get(self.classifier_activation)),
+            "dropout_rate": self.dropout_rate,
+            "weights": None,  # a saved model carries its own values
+            "frozen_layers": frozen_layer_names(self),
+            "name": self.name,
+            "trainable": self.trainable,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        config["backbone"] = keras.saving.deserialize_keras_object(config["backbone"], custom_objects=custom_objects)
+        return cls(**config)

@@ -1,0 +1,46 @@
+"""Which layers of a model are trained."""
+
+from keras_mambaout.config import STAGES
+
+
+def freeze_stages(model, stages):
+    """Freezes the stem and the first stages of a MambaOut model and lets the rest train.
+
+    Args:
+        model: A `MambaOutBackbone` or `MambaOutClassifier`.
+        stages: How many stages to freeze with the stem, 0 (the stem alone) to 4 (the whole
+            backbone; a classifier's head still trains). A stage's downsampling belongs to it.
+
+    Raises:
+        ValueError: If `stages` is not 0 to 4, or `model` is no MambaOut model.
+
+    Call it before `model.compile`, as Keras asks for every change of `trainable`.
+
+    Example:
+    ```python
+    model = keras_mambaout.MambaOutTiny(classes=5)
+    keras_mambaout.freeze_stages(model, 2)
+    model.compile("adamw", "sparse_categorical_crossentropy")
+    ```
+    """
+    if isinstance(stages, bool) or not isinstance(stages, int) or not 0 <= stages <= STAGES:
+        raise ValueError(f"`stages` must be an integer from 0 to {STAGES}, got {stages!r}.")
+    if "stem" not in (layer.name for layer in model.layers):
+        raise ValueError(
+            "`model` has no layer named 'stem': pass a MambaOutBackbone or MambaOutClassifier. If it is part of "
+            "a model of your own, get it from there first with `model.get_layer(name)`."
+        )
+    model.trainable = True
+    frozen = ("stem", *(f"stages_{stage}_" for stage in range(stages)))
+    freeze_layers(model, [layer.name for layer in model.layers if layer.name.startswith(frozen)])
+
+
+def freeze_layers(model, names):
+    """Sets `trainable = False` on the layers of these names."""
+    for name in names:
+        model.get_layer(name).trainable = False
+
+
+def frozen_layer_names(model):
+    """Names of the model's frozen layers that have weights."""
+    return [layer.name for layer in model.layers if layer.weights and not layer.trainable]

@@ -1,0 +1,124 @@
+"""From an image to the model's input, and from its output to names, as on ImageNet."""
+
+import functools
+import importlib.resources
+import math
+
+import keras
+import numpy as np
+from PIL import Image
+
+CROP_MODES = ("center", "squash")
+
+
+def resize_and_center_crop(image, size=224, crop_pct=1.0, crop_mode="center"):
+    """The evaluation transform of timm and the paper, on one image: resize, then crop the centre.
+
+    The shorter side is resized to `floor(size / crop_pct)`, bicubic with antialiasing, and the
+    middle `size x size` pixels are cut out. The resizing is Pillow's, so the pixels are timm's own.
+
+    Args:
+        image: Array `(H, W, 3)` of dtype uint8, as `load_image` returns it.
+        size: Side of the square that is cut out, in pixels.
+        crop_pct: Share of the resized shorter side that is kept, above 0 and at most 1.
+        crop_mode: `"center"`, or `"squash"` to resize both sides to `floor(size / crop_pct)`
+            whatever the image's proportions (the published 384-pixel weights).
+
+    Returns:
+        A NumPy array `(size, size, 3)`, uint8.
+
+    Raises:
+        ValueError: If an argument is outside of what is listed above.
+
+    Example:
+    ```python
+    image = keras_mambaout.load_image("photo.jpg")
+    batch = keras_mambaout.resize_and_center_crop(image, size=288)[None]  # (1, 288, 288, 3)
+    ```
+
+    Source: `transforms_imagenet_eval` of [timm](https://github.com/huggingface/pytorch-image-models).
+    """
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
+        raise ValueError(
+            f"`image` must be a uint8 array (H, W, 3), got {image.dtype} of shape {image.shape}. "
+            "Use load_image first; it takes paths and arrays of other kinds, one image at a time."
+        )
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise ValueError(f"`size` must be a positive integer, got {size!r}.")
+    if not 0.0 < crop_pct <= 1.0:
+        raise ValueError(f"`crop_pct` must be above 0 and at most 1, got {crop_pct!r}.")
+    if crop_mode not in CROP_MODES:
+        raise ValueError(f"`crop_mode` must be one of {', '.join(CROP_MODES)}, got {crop_mode!r}.")
+
+    height, width = image.shape[:2]
+    target = math.floor(size / crop_pct)
+    short = min(height, width)
+    if crop_mode == "squash":
+        new_height = new_width = target
+    else:
+        new_height, new_width = target * height // short, target * width // short
+    resized = Image.fromarray(image).resize((new_width, new_height), Image.Resampling.BICUBIC)
+    top, left = round((new_height - size) / 2), round((new_width - size) / 2)
+    return np.array(resized.crop((left, top, left + size, top + size)))
+
+
+def preprocess_input(x, data_format=None):
+    """Normalises 0-255 RGB for models built with `include_preprocessing=False`.
+
+    `y = (x / 255 - mean) / std` with ImageNet's mean and standard deviation of each channel. Models
+    built with the default `include_preprocessing=True` do this themselves: give them 0-255.
+
+    Args:
+        x: Array or tensor `(..., H, W, 3)`, or `(..., 3, H, W)` with channels first, of 0-255.
+        data_format: `"channels_last"` or `"channels_first"`; default Keras' global one.
+
+    Returns:
+        The same shape, in floating point. A float NumPy array is changed in place.
+
+    Example:
+    ```python
+    model = keras_mambaout.MambaOutTiny(include_preprocessing=False)
+    model.predict(keras_mambaout.preprocess_input(images))
+    ```
+    """
+    return keras.applications.imagenet_utils.preprocess_input(x, data_format=data_format, mode="torch")
+
+
+@functools.cache
+def _classes():
+    """The 1000 ImageNet classes in order, `(synset id, name)`."""
+    text = importlib.resources.files("keras_mambaout.preprocessing").joinpath("imagenet_classes.txt").read_text()
+    return tuple(tuple(line.split(" ", 1)) for line in text.splitlines())
+
+
+def decode_predictions(preds, top=5):
+    """The most probable ImageNet classes of each image, with their names.
+
+    Args:
+        preds: Array or tensor `(B, 1000)` of probabilities or logits.
+        top: How many classes an image, 1 to 1000.
+
+    Returns:
+        For each image a list of `top` tuples `(synset id, name, score)`, the highest score first, as
+        `keras.applications.imagenet_utils.decode_predictions` returns them, without its download.
+
+    Raises:
+        ValueError: If `preds` is of another shape or `top` of another range.
+
+    Example:
+    ```python
+    keras_mambaout.decode_predictions(model.predict(images), top=1)
+    # [[("n02504458", "African_elephant", 0.93)]]
+    ```
+    """
+    scores = keras.ops.convert_to_numpy(preds).astype("float32")
+    classes = _classes()
+    if scores.ndim != 2 or scores.shape[1] != len(classes):
+        raise ValueError(
+            f"`preds` must be a batch of scores of the 1000 ImageNet classes, (B, 1000), got shape {scores.shape}."
+        )
+    if isinstance(top, bool) or not isinstance(top, int) or not 1 <= top <= len(classes):
+        raise ValueError(f"`top` must be an integer from 1 to {len(classes)}, got {top!r}.")
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :top]
+    return [[(*classes[index], float(row[index])) for index in row_best] for row, row_best in zip(scores, best)]

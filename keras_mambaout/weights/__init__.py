@@ -1,0 +1,1 @@
+"""Published weights: which there are, fetching them, and filling a model with them."""

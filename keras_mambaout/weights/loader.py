@@ -1,0 +1,192 @@
+"""Filling a model with weights: strictly, all or nothing."""
+
+import logging
+import os
+
+import h5py
+import numpy as np
+
+from keras_mambaout.weights import name_map
+from keras_mambaout.weights.download import download
+from keras_mambaout.weights.files import read_tensors, write_safetensors
+from keras_mambaout.weights.pretrained import PublishedWeights, resolve_weights
+
+logger = logging.getLogger("keras_mambaout")
+
+
+def load_weights(model, weights, revision=None):
+    """Fills a MambaOut model with published or saved weights.
+
+    Every tensor of the file must have its variable, every variable its tensor, of the same shape
+    in the same layout; else nothing is changed. What may differ, and is logged:
+
+    - the number of classes: the last layer then keeps its fresh values;
+    - no head in the model: the file's head is left out. No head in the file: it stays fresh;
+    - input channels other than the file's three: the first kernel is adapted. For one channel it is
+      summed over R, G and B; for `C` channels those of R, G, B, R, ... are taken and scaled by
+      `3 / C`;
+    - output norms, which published files do not have: they stay fresh.
+
+    Args:
+        model: A `MambaOutBackbone` or `MambaOutClassifier`.
+        weights: `None` (nothing is done), `"imagenet"`, a tag of `list_weights()`, or a path to a
+            `.safetensors`, `.weights.h5` or the authors' `.pth` file.
+        revision: Branch, tag or commit of the hub's repository; default its main branch.
+
+    Raises:
+        ValueError: If there are no such weights or the file does not fit; it lists what is
+            missing, unused or misshapen.
+        DownloadError: If published weights are neither in the cache nor can be downloaded.
+
+    Example:
+    ```python
+    backbone = keras_mambaout.MambaOutBackbone("mambaout_tiny", output_norms=True)
+    keras_mambaout.load_weights(backbone, "imagenet")
+    ```
+    """
+    source = resolve_weights(weights, model.config)
+    if source is None:
+        return
+    path = download(source, revision) if isinstance(source, PublishedWeights) else source
+    if path.endswith(".weights.h5"):
+        _load_h5(model, path)
+        return
+    values = _matched(model, read_tensors(path), path)
+    for variable, value in values:
+        variable.assign(value)
+
+
+def save_safetensors(model, path):
+    """Writes a model's weights under timm's names, in timm's layout.
+
+    The file loads into timm's model of the same variant with `strict=True`, and here with
+    `weights=path`. If writing fails, a file that was there before stays.
+
+    Args:
+        model: A `MambaOutBackbone` or `MambaOutClassifier`.
+        path: File to write; it must end in `.safetensors`.
+
+    Raises:
+        ValueError: If the path does not end so, or its folder does not exist.
+
+    Example:
+    ```python
+    keras_mambaout.save_safetensors(model, "flowers.safetensors")
+    # in timm: timm.create_model("mambaout_tiny", num_classes=5, checkpoint_path="flowers.safetensors")
+    ```
+    """
+    path = os.fspath(path)
+    if not path.endswith(".safetensors"):
+        raise ValueError(f"`path` must end in .safetensors, got {path!r}.")
+    tensors = {}
+    for variable in model.weights:
+        name, axes = name_map.published_name(variable.path)
+        value = np.asarray(variable.numpy(), "float32")
+        tensors[name] = value if axes is None else value.transpose(np.argsort(axes))
+    write_safetensors(tensors, path)
+
+
+def _matched(model, tensors, path):
+    """Returns `[(variable, value)]` for all variables that the file fills, or raises; changes none."""
+    targets = {}
+    for variable in model.weights:
+        name, axes = name_map.published_name(variable.path)
+        targets[name] = (variable, axes)
+    tensors, fresh = _allow_differences(targets, dict(tensors))
+
+    values, missing, misshapen = [], [], []
+    for name, (variable, axes) in targets.items():
+        if name in fresh:
+            continue
+        if name not in tensors:
+            missing.append(name)
+            continue
+        value = _in_our_layout(name, tensors.pop(name), axes, variable.shape)
+        if value is None:
+            misshapen.append(f"{name} (the model needs {tuple(variable.shape)} in its own layout)")
+        else:
+            values.append((variable, value))
+    if missing or tensors or misshapen:
+        raise ValueError(
+            f"{path!r} does not fit the model {model.name!r}, which is left unchanged."
+            + _listed("Missing in the file", missing)
+            + _listed("Unused from the file", list(tensors))
+            + _listed("Of another shape, or not floating point", misshapen)
+            + "\nBuild the variant that the file was saved from."
+        )
+    if fresh:
+        logger.warning("%s: not loaded, so fresh and to be trained: %s.", path, ", ".join(fresh))
+    return values
+
+
+def _allow_differences(targets, tensors):
+    """Returns the tensors that the model has a part for, and the names that may stay fresh."""
+    fresh = []
+    for part in (name_map.HEAD_PREFIX, name_map.OUTPUT_NORMS_PREFIX):
+        in_model = [name for name in targets if name.startswith(part)]
+        in_file = [name for name in tensors if name.startswith(part)]
+        if not in_file:
+            fresh += in_model
+        if not in_model:
+            tensors = {name: tensor for name, tensor in tensors.items() if name not in in_file}
+
+    kernel, bias = name_map.LAST_LAYER
+    if kernel in targets and kernel in tensors and bias in tensors:
+        classes = targets[bias][0].shape[0]
+        file_classes = tensors[bias].shape[:1]
+        if file_classes != (classes,) and tensors[kernel].shape[:1] == file_classes:
+            fresh += [kernel, bias]
+            tensors = {name: tensor for name, tensor in tensors.items() if name not in (kernel, bias)}
+    return tensors, fresh
+
+
+def _in_our_layout(name, tensor, axes, shape):
+    """Returns the tensor as our variable has it, or `None` if it is not of that shape or a float."""
+    is_float = np.issubdtype(tensor.dtype, np.floating) or tensor.dtype.name == "bfloat16"
+    if not is_float or tensor.ndim != len(shape):
+        return None
+    value = tensor if axes is None else tensor.transpose(axes)
+    if name == name_map.FIRST_KERNEL and value.shape[2] == 3 != shape[2]:
+        value = _adapt_input_channels(value, shape[2])
+    return value if value.shape == tuple(shape) else None
+
+
+def _adapt_input_channels(kernel, channels):
+    """First kernel `(3, 3, 3, F)` for another number of input channels: `(3, 3, channels, F)`."""
+    logger.warning("The first kernel is adapted from 3 to %d input channels.", channels)
+    if channels == 1:
+        return kernel.sum(axis=2, keepdims=True)
+    return kernel[:, :, np.arange(channels) % 3] * (3.0 / channels)
+
+
+def _listed(title, names, at_most=8):
+    if not names:
+        return ""
+    more = f" and {len(names) - at_most} more" if len(names) > at_most else ""
+    return f"\n{title} ({len(names)}): {', '.join(names[:at_most])}{more}."
+
+
+def _load_h5(model, path):
+    """Loads a file of Keras' own, which must be of the same architecture and classes."""
+    before = [variable.numpy() for variable in model.weights]
+    try:
+        count = _count_h5_weights(path)
+        if count != len(model.weights):
+            raise ValueError(f"it holds {count} weights, the model has {len(model.weights)}")
+        model.load_weights(path)
+    except Exception as error:  # Keras and h5py raise errors of many kinds
+        for variable, value in zip(model.weights, before, strict=True):
+            variable.assign(value)
+        raise ValueError(
+            f"{path!r} does not fit the model {model.name!r}, which is left unchanged ({error}). A .weights.h5 file "
+            "loads only into the model that saved it: same variant, same `include_top`, `classes`, `output_norms`. "
+            "To carry a backbone over to another head, save with `save_safetensors`."
+        ) from error
+
+
+def _count_h5_weights(path):
+    names = []
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+    others = ("optimizer/", "metrics/", "seed_generator/")  # state that is no weight of the model
+    return sum(not any(other in name for other in others) for name in names)
