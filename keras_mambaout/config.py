@@ -123,7 +123,7 @@ def resolve_config(config):
         return config
     if isinstance(config, Mapping):
         return MambaOutConfig(**config)
-    if config not in VARIANTS:
+    if not isinstance(config, str) or config not in VARIANTS:
         raise ValueError(
             f"Unknown MambaOut variant {config!r}. Choose one of {', '.join(VARIANTS)}, or pass a MambaOutConfig."
         )

@@ -1,5 +1,7 @@
 """What the models' constructors accept, checked once, with an error that says what to do."""
 
+from collections.abc import Sequence
+
 import keras
 
 from keras_mambaout.config import MIN_IMAGE_SIZE
@@ -45,7 +47,7 @@ def check_input_shape(input_shape, data_format):
     order = "(height, width, channels)" if data_format == "channels_last" else "(channels, height, width)"
     if input_shape is None:
         return (None, None, 3) if data_format == "channels_last" else (3, None, None)
-    shape = tuple(input_shape)
+    shape = tuple(input_shape) if isinstance(input_shape, Sequence) else ()
     if len(shape) != 3:
         raise ValueError(
             f"`input_shape` must have three entries, {order} without the batch, got {input_shape!r}. "

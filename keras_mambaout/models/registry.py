@@ -5,9 +5,10 @@ import inspect
 
 import keras
 
-from keras_mambaout.config import VARIANTS
+from keras_mambaout.config import VARIANTS, resolve_config
 from keras_mambaout.models.backbone import MambaOutBackbone
 from keras_mambaout.models.classifier import MambaOutClassifier
+from keras_mambaout.weights.pretrained import resolve_weights
 
 
 def list_models(pattern="*"):
@@ -74,6 +75,7 @@ def create_model(
     if input_tensor is not None:
         input_shape = _shape_of(input_tensor, input_shape)
     name = name or variant
+    weights = resolve_weights(weights, resolve_config(variant))
     model = MambaOutBackbone(
         variant,
         input_shape=input_shape,
@@ -88,7 +90,8 @@ def create_model(
         model = MambaOutClassifier(model, classes, classifier_activation, dropout_rate, weights, name=name)
     if input_tensor is None:
         return model
-    return keras.Model(keras.utils.get_source_inputs(input_tensor), model(input_tensor), name=name)
+    inputs = keras.utils.get_source_inputs(input_tensor)
+    return keras.Model(inputs[0] if len(inputs) == 1 else inputs, model(input_tensor), name=name)
 
 
 def _shape_of(input_tensor, input_shape):

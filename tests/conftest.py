@@ -1,0 +1,54 @@
+"""Shared by all tests: where the real images are, and references made with timm."""
+
+import json
+import os
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def data_dir():
+    """The folder of real images and labels; tests that need it are skipped where it is missing."""
+    path = pathlib.Path(os.environ.get("KERAS_MAMBAOUT_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not path.is_dir():
+        pytest.skip(f"no test data at {path}; set KERAS_MAMBAOUT_TEST_DATA to the folder of real images")
+    return path
+
+
+@pytest.fixture(scope="session")
+def timm_models():
+    return dict(np.load(ROOT / "tests" / "fixtures" / "timm_models.npz"))
+
+
+@pytest.fixture(scope="session")
+def timm_shapes(timm_models):
+    """Variant -> `{timm's tensor name: shape}`."""
+    return {key.split("/")[0]: json.loads(str(value)) for key, value in timm_models.items() if key.endswith("/shapes")}
+
+
+@pytest.fixture(scope="session")
+def timm_gradients():
+    return dict(np.load(ROOT / "tests" / "fixtures" / "timm_gradients.npz"))
+
+
+@pytest.fixture(scope="session")
+def seeded_file(timm_shapes, tmp_path_factory):
+    """A function that writes a variant's seeded tensors, under timm's names, to a safetensors file."""
+    import safetensors.numpy
+    import seeded
+
+    folder = tmp_path_factory.mktemp("seeded")
+
+    def write(variant):
+        path = folder / f"{variant}.safetensors"
+        if not path.exists():
+            safetensors.numpy.save_file(seeded.state(timm_shapes[variant]), path)
+        return str(path)
+
+    return write

@@ -1,0 +1,48 @@
+"""What one backend saves, every other one loads, with the same predictions."""
+
+import importlib.util
+import os
+import pathlib
+import subprocess
+import sys
+
+import cross_backend
+import keras
+import numpy as np
+import pytest
+import seeded
+
+import keras_mambaout
+
+SCRIPT = pathlib.Path(cross_backend.__file__)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory, seeded_file):
+    """A folder with a trained model, saved both ways, and its predictions."""
+    folder = tmp_path_factory.mktemp("saved")
+    images = np.stack([seeded.photo(64, 48), seeded.photo(48, 64).transpose(1, 0, 2)]).astype("float32")
+    model = keras_mambaout.create_model(
+        "mambaout_test", weights=seeded_file("mambaout_test"), classes=7, drop_path_rate=0.1
+    )
+    model.compile(keras.optimizers.AdamW(1e-4), "sparse_categorical_crossentropy")
+    model.fit(images, np.array([1, 2]), verbose=0)
+    model.save(folder / "model.keras")
+    model.save_weights(folder / "model.weights.h5")
+    np.save(folder / "images.npy", images)
+    return folder, model.predict(images, verbose=0)
+
+
+@pytest.mark.parametrize("backend", cross_backend.BACKENDS)
+def test_loads_with_the_same_predictions(saved, backend):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    folder, expected = saved
+    environment = {**os.environ, "KERAS_BACKEND": backend}
+    result = subprocess.run(
+        [sys.executable, SCRIPT, folder], env=environment, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    loaded = np.load(folder / f"{backend}.npz")
+    np.testing.assert_allclose(loaded["keras_file"], expected, atol=1e-5)
+    np.testing.assert_allclose(loaded["weights_file"], expected, atol=1e-5)

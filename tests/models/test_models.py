@@ -1,0 +1,316 @@
+"""Backbone, classifier and the models by name: shapes, arguments, saving, freezing."""
+
+import inspect
+
+import keras
+import numpy as np
+import pytest
+import seeded
+from keras import ops
+
+import keras_mambaout
+from keras_mambaout.config import VARIANTS
+
+DIMS = VARIANTS["mambaout_test"].dims
+
+
+def create(**kwargs):
+    return keras_mambaout.create_model("mambaout_test", **{"weights": None, **kwargs})
+
+
+def predict(model, x):
+    return ops.convert_to_numpy(model(x, training=False))
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.stack([seeded.photo(64, 96)] * 2).astype("float32")
+
+
+@pytest.fixture
+def channels_first():
+    keras.config.set_image_data_format("channels_first")
+    yield
+    keras.config.set_image_data_format("channels_last")
+
+
+class TestFactories:
+    @pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "mambaout_test"])
+    def test_each_variant_has_a_function_with_the_signature_of_keras_applications(self, variant):
+        name = "".join({"mambaout": "MambaOut", "rw": "RW"}.get(w, w.title()) for w in variant.split("_"))
+        factory = getattr(keras_mambaout, name)
+        ours = inspect.signature(factory).parameters
+        keras_own = inspect.signature(keras.applications.ConvNeXtTiny).parameters
+        assert set(keras_own) <= set(ours)
+        for parameter in set(keras_own) - {"name"}:
+            assert ours[parameter].default == keras_own[parameter].default
+        assert ours["name"].default == variant
+        assert list(ours)[:8] == list(keras_own)[:8]
+        assert factory.__name__ == name and variant in factory.__doc__ and "Args:" in factory.__doc__
+
+    def test_defaults(self):
+        model = keras_mambaout.MambaOutFemto(weights=None)
+        assert isinstance(model, keras_mambaout.MambaOutClassifier)
+        assert model.name == "mambaout_femto"
+        assert model.input_shape == (None, None, None, 3) and model.output_shape == (None, 1000)
+
+    def test_list_models(self):
+        assert keras_mambaout.list_models() == list(VARIANTS)
+        assert keras_mambaout.list_models("*base*rw") == [
+            "mambaout_base_short_rw",
+            "mambaout_base_tall_rw",
+            "mambaout_base_wide_rw",
+            "mambaout_base_plus_rw",
+        ]
+
+    def test_layers_are_flat_and_named(self):
+        names = [layer.name for layer in create().layers]
+        assert names[:3] == ["images", "image_normalization", "stem"] and names[-2:] == ["head", "predictions"]
+        assert "stages_2_blocks_2" in names
+
+
+class TestShapes:
+    @pytest.mark.parametrize("size", [(32, 32), (33, 47), (64, 96), (225, 191)])
+    def test_any_size_from_32(self, size):
+        x = np.zeros((1, *size, 3), "float32")
+        backbone = create(include_top=False)
+        levels = keras.Model(backbone.input, backbone.pyramid_outputs)(x)
+        assert predict(create(), x).shape == (1, 1000)
+        for stage, level in enumerate(("P2", "P3", "P4", "P5")):
+            expected = tuple(-(-n // 2 ** (stage + 2)) for n in size)
+            assert tuple(levels[level].shape) == (1, *expected, DIMS[stage])
+
+    def test_fixed_size_equals_any_size(self, images):
+        one, other = create(input_shape=(64, 96, 3)), create()
+        other.set_weights(one.get_weights())
+        np.testing.assert_allclose(predict(one, images), predict(other, images), atol=1e-6)
+
+    @pytest.mark.parametrize("channels", [1, 2, 5])
+    def test_any_channels(self, channels):
+        assert predict(create(input_shape=(32, 32, channels)), np.ones((1, 32, 32, channels))).shape == (1, 1000)
+
+    @pytest.mark.parametrize(("pooling", "reduce"), [("avg", np.mean), ("max", np.max)])
+    def test_pooling(self, images, pooling, reduce):
+        plain, pooled = create(include_top=False), create(include_top=False, pooling=pooling)
+        pooled.set_weights(plain.get_weights())
+        features = predict(plain, images)
+        assert features.shape == (2, 2, 3, DIMS[-1])
+        np.testing.assert_allclose(predict(pooled, images), reduce(features, axis=(1, 2)), atol=1e-5)
+
+    def test_integer_images(self, images):
+        model = create()
+        np.testing.assert_array_equal(
+            model.predict(images.astype("uint8"), verbose=0), model.predict(images.astype("float32"), verbose=0)
+        )
+
+    def test_preprocessing_inside_equals_outside(self, images):
+        inside, outside = create(), create(include_preprocessing=False)
+        outside.set_weights(inside.get_weights())
+        normalised = keras_mambaout.preprocess_input(images.copy())
+        np.testing.assert_allclose(predict(outside, normalised), predict(inside, images), atol=1e-6)
+
+    def test_output_norms(self, images):
+        backbone = keras_mambaout.MambaOutBackbone("mambaout_test", output_norms=True)
+        levels = keras.Model(backbone.input, backbone.pyramid_outputs)(images)
+        for level in levels.values():
+            level = ops.convert_to_numpy(level)
+            np.testing.assert_allclose(level.mean(-1), 0, atol=1e-5)
+        assert len([w for w in backbone.weights if "output_norms" in w.path]) == 8
+
+    @pytest.mark.parametrize("output_norms", [False, True])
+    def test_pyramid_level_inputs_name_the_layers(self, output_norms, images):
+        backbone = keras_mambaout.MambaOutBackbone("mambaout_test", output_norms=output_norms)
+        by_name = {level: backbone.get_layer(name).output for level, name in backbone.pyramid_level_inputs.items()}
+        one = keras.Model(backbone.input, by_name)(images)
+        other = keras.Model(backbone.input, backbone.pyramid_outputs)(images)
+        assert set(one) == {"P2", "P3", "P4", "P5"}
+        for level, feature in one.items():
+            np.testing.assert_array_equal(ops.convert_to_numpy(feature), ops.convert_to_numpy(other[level]))
+
+    def test_channels_first(self, images, channels_first):
+        first = keras_mambaout.MambaOutBackbone("mambaout_test", output_norms=True)
+        classifier = create(input_shape=(3, 64, 96))
+        keras.config.set_image_data_format("channels_last")
+        last = keras_mambaout.MambaOutBackbone("mambaout_test", output_norms=True)
+        last.set_weights(first.get_weights())
+        transposed = images.transpose(0, 3, 1, 2)
+        assert first.input_shape == (None, 3, None, None)
+        assert classifier.input_shape == (None, 3, 64, 96) and predict(classifier, transposed).shape == (2, 1000)
+        ours = keras.Model(first.input, first.pyramid_outputs)(transposed)
+        theirs = keras.Model(last.input, last.pyramid_outputs)(images)
+        for level in ours:
+            expected = ops.convert_to_numpy(theirs[level]).transpose(0, 3, 1, 2)
+            np.testing.assert_allclose(ops.convert_to_numpy(ours[level]), expected, atol=1e-5)
+        np.testing.assert_allclose(predict(first, transposed), predict(last, images).transpose(0, 3, 1, 2), atol=1e-5)
+
+    def test_data_format_is_part_of_a_saved_model(self, channels_first, tmp_path):
+        model = create(input_shape=(3, 32, 32), include_top=False, pooling="max")
+        model.save(tmp_path / "model.keras")
+        keras.config.set_image_data_format("channels_last")
+        loaded = keras.models.load_model(tmp_path / "model.keras")
+        x = np.random.RandomState(0).random_sample((1, 3, 32, 32))
+        np.testing.assert_array_equal(predict(loaded, x), predict(model, x))
+
+
+class TestInputTensor:
+    def test_model_starts_at_the_tensors_own_inputs(self, images):
+        inputs = keras.Input((64, 96, 3))
+        flipped = keras.layers.RandomFlip()(inputs)
+        model = create(input_tensor=flipped, classes=4)
+        assert model.input_shape == (None, 64, 96, 3) and model.output_shape == (None, 4)
+        assert predict(model, images).shape == (2, 4)
+
+    def test_it_is_saved_whole(self, images, tmp_path):
+        inputs = keras.Input((64, 96, 3))
+        model = create(input_tensor=keras.layers.Rescaling(0.5)(inputs), classes=4)
+        model.save(tmp_path / "model.keras")
+        np.testing.assert_array_equal(
+            predict(keras.models.load_model(tmp_path / "model.keras"), images), predict(model, images)
+        )
+
+    def test_bad_tensor(self):
+        with pytest.raises(ValueError, match="must be a Keras tensor"):
+            create(input_tensor=np.zeros((1, 32, 32, 3)))
+        with pytest.raises(ValueError, match="differs from the shape"):
+            create(input_tensor=keras.Input((64, 64, 3)), input_shape=(32, 32, 3))
+
+
+class TestSaving:
+    @pytest.mark.parametrize(
+        "kwargs",
+        [
+            {"drop_path_rate": 0.1, "dropout_rate": 0.2, "classes": 7},
+            {"include_top": False, "pooling": "avg", "input_shape": (64, 96, 3)},
+            {"include_preprocessing": False, "classifier_activation": None, "name": "mine"},
+            {"dtype": "mixed_bfloat16"},
+        ],
+    )
+    def test_keras_file_and_config(self, kwargs, images, tmp_path):
+        model = create(**kwargs)
+        model.save(tmp_path / "model.keras")
+        loaded = keras.models.load_model(tmp_path / "model.keras")
+        rebuilt = type(model).from_config(model.get_config())
+        rebuilt.set_weights(model.get_weights())
+        expected = ops.cast(model(images, training=False), "float32")
+        for other in (loaded, rebuilt):
+            assert other.get_config() == model.get_config() and other.name == model.name
+            output = ops.cast(other(images, training=False), "float32")
+            np.testing.assert_array_equal(ops.convert_to_numpy(output), ops.convert_to_numpy(expected))
+
+    def test_every_constructor_argument_is_in_the_config(self):
+        for model in (create(), create(include_top=False)):
+            arguments = set(inspect.signature(type(model).__init__).parameters) - {"self", "kwargs"}
+            assert arguments <= set(model.get_config())
+
+    def test_custom_config(self, tmp_path):
+        config = keras_mambaout.MambaOutConfig(depths=(1, 2, 1, 1), dims=(8, 16, 16, 8), kernel_size=3)
+        backbone = keras_mambaout.MambaOutBackbone(config, input_shape=(32, 32, 1), output_norms=True)
+        model = keras_mambaout.MambaOutClassifier(backbone, classes=10)
+        model.save(tmp_path / "model.keras")
+        loaded = keras.models.load_model(tmp_path / "model.keras")
+        assert loaded.config == config and loaded.backbone.pyramid_outputs["P3"].shape == (None, 4, 4, 16)
+        x = np.random.RandomState(0).random_sample((1, 32, 32, 1))
+        np.testing.assert_array_equal(predict(loaded, x), predict(model, x))
+
+    def test_compiled_model_goes_on_training(self, images, tmp_path):
+        model = create(classes=2, input_shape=(64, 96, 3), drop_path_rate=0.1)
+        model.compile(keras.optimizers.AdamW(1e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
+        model.fit(images, np.array([0, 1]), epochs=1, verbose=0)
+        model.save(tmp_path / "model.keras")
+        loaded = keras.models.load_model(tmp_path / "model.keras")
+        assert int(loaded.optimizer.iterations) == 1
+        one = model.fit(images, np.array([0, 1]), epochs=1, verbose=0).history["loss"]
+        other = loaded.fit(images, np.array([0, 1]), epochs=1, verbose=0).history["loss"]
+        np.testing.assert_allclose(one, other, rtol=1e-5)  # the random state of drop path is saved too
+
+
+class TestFreezing:
+    def test_trainable_false_freezes_the_backbone(self):
+        model = create(classes=3)
+        model.backbone.trainable = False
+        assert {v.path.split("/")[0] for v in model.trainable_variables} == {"head"}
+        model.backbone.trainable = True
+        assert len(model.trainable_variables) == len(model.weights)
+
+    @pytest.mark.parametrize("stages", [0, 2, 4])
+    def test_freeze_stages(self, stages):
+        model = create()
+        keras_mambaout.freeze_stages(model, stages)
+        frozen = {v.path.split("/")[0] for v in model.weights} - {
+            v.path.split("/")[0] for v in model.trainable_variables
+        }
+        assert "stem" in frozen and "head" not in frozen
+        for stage in range(4):
+            assert any(name.startswith(f"stages_{stage}_") for name in frozen) == (stage < stages)
+            assert (f"stages_{stage}_downsample" in frozen) == (0 < stage < stages)
+
+    def test_frozen_layers_do_not_move_and_stay_frozen_when_saved(self, images, tmp_path, seeded_file):
+        model = create(classes=2, weights=seeded_file("mambaout_test"))
+        keras_mambaout.freeze_stages(model, 3)
+        model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+        before = {v.path: v.numpy() for v in model.weights}
+        model.fit(images, np.array([0, 0]), verbose=0)
+        for v in model.weights:
+            is_frozen = v.path.startswith(("stem", "stages_0", "stages_1", "stages_2"))
+            assert np.array_equal(before[v.path], v.numpy()) == is_frozen, v.path
+        model.save(tmp_path / "model.keras")
+        loaded = keras.models.load_model(tmp_path / "model.keras")
+        assert [v.path for v in loaded.trainable_variables] == [v.path for v in model.trainable_variables]
+
+    def test_bad_arguments(self):
+        with pytest.raises(ValueError, match="integer from 0 to 4"):
+            keras_mambaout.freeze_stages(create(), 5)
+        with pytest.raises(ValueError, match="no layer named 'stem'"):
+            keras_mambaout.freeze_stages(keras.Sequential([keras.layers.Dense(1)]), 1)
+
+
+class TestMixedPrecision:
+    @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+    def test_inference(self, policy, images, seeded_file):
+        exact = create(weights=seeded_file("mambaout_test"))
+        mixed = create(weights=seeded_file("mambaout_test"), dtype=policy)
+        assert mixed.get_layer("stem").compute_dtype == policy.removeprefix("mixed_")
+        probabilities = mixed(images, training=False)
+        assert keras.backend.standardize_dtype(probabilities.dtype) == "float32"
+        error = np.abs(ops.convert_to_numpy(probabilities) - predict(exact, images)).max()
+        assert error < 0.1 * predict(exact, images).max()
+
+    def test_global_policy(self):
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        try:
+            model = create()
+        finally:
+            keras.config.set_dtype_policy("float32")
+        assert model.get_layer("stages_0_blocks_0").compute_dtype == "bfloat16"
+        assert model.get_layer("image_normalization").compute_dtype == "float32"
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"classes": 0}, "`classes` must be an integer of 1 or more, got 0"),
+        ({"classes": 2.5}, "`classes` must be an integer"),
+        ({"drop_path_rate": 1.5}, "`drop_path_rate` must be a number at least 0 and below 1, got 1.5"),
+        ({"drop_path_rate": "a"}, "`drop_path_rate` must be a number"),
+        ({"dropout_rate": -0.1}, "`dropout_rate` must be a number"),
+        ({"pooling": "sum"}, "`pooling` must be one of None, 'avg', 'max', got 'sum'"),
+        ({"input_shape": (64, 64)}, r"three entries, \(height, width, channels\)"),
+        ({"input_shape": (64, 64, None)}, "must name the number of channels"),
+        ({"input_shape": (31, 64, 3)}, "must be 32 or more, or None for any size"),
+        ({"input_shape": (3, 64, 64)}, "must be 32 or more"),
+        ({"input_shape": 224}, "three entries"),
+        ({"dtype": "float12"}, "`dtype` must be a Keras dtype policy"),
+        ({"weights": "imagenet21k"}, "Unknown weights 'imagenet21k'"),
+        ({"weights": "/nowhere/model.safetensors"}, "There is no weights file"),
+    ],
+)
+def test_bad_arguments(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        create(**kwargs)
+
+
+def test_bad_variant_and_data_format():
+    with pytest.raises(ValueError, match="Unknown MambaOut variant 'mambaout_huge'"):
+        keras_mambaout.create_model("mambaout_huge")
+    with pytest.raises(ValueError, match="`data_format` must be one of 'channels_last', 'channels_first'"):
+        keras_mambaout.MambaOutBackbone("mambaout_test", data_format="nchw")
