@@ -76,6 +76,22 @@ class MambaOutConfig:
         rates = iter([rate * block / last for block in range(sum(self.depths))])
         return tuple(tuple(next(rates) for _ in range(depth)) for depth in self.depths)
 
+    def count_parameters(self, classes=1000, channels=3):
+        """Parameters of the classifier, counted without building it."""
+        stem_dim = self.dims[0] // 2
+        total = 9 * channels * stem_dim + stem_dim + 9 * stem_dim * self.dims[0] + self.dims[0]
+        total += 2 * stem_dim * self.stem_mid_norm + 2 * self.dims[0]
+        for stage, (depth, dim) in enumerate(zip(self.depths, self.dims, strict=True)):
+            if stage > 0:
+                previous = self.dims[stage - 1]
+                total += 9 * previous * dim + dim + 2 * (previous if self.downsample == "conv_nf" else dim)
+            hidden, conv = int(self.expansion_ratio * dim), int(self.conv_ratio * dim)
+            block = 2 * dim + (dim + 1) * 2 * hidden + (self.kernel_size**2 + 1) * conv + (hidden + 1) * dim
+            total += depth * (block + dim * (self.layer_scale_init is not None))
+        last, hidden = self.dims[-1], 4 * self.dims[-1]
+        total += 2 * last + (last + 1) * hidden + 2 * hidden * (self.head == "mlp") + (hidden + 1) * classes
+        return total
+
 
 def _four_positive_integers(field, values):
     values = tuple(values) if isinstance(values, Sequence) else values

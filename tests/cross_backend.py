@@ -1,6 +1,6 @@
 """Run as a process of its own: loads what another backend saved and writes its predictions.
 
-    KERAS_BACKEND=jax python tests/cross_backend.py FOLDER
+KERAS_BACKEND=jax python tests/cross_backend.py FOLDER
 """
 
 import os

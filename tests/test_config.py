@@ -51,5 +51,10 @@ def test_bad_values(change, message):
 
 
 def test_unknown_variant():
-    with pytest.raises(ValueError, match="Unknown MambaOut variant 'tiny'. Choose one of mambaout_femto"):
+    with pytest.raises(ValueError, match=r"Unknown MambaOut variant 'tiny'\. Choose one of mambaout_femto"):
         resolve_config("tiny")
+
+
+def test_count_parameters():
+    assert resolve_config("mambaout_femto").count_parameters() == 7_304_536
+    assert resolve_config("mambaout_base_plus_rw").count_parameters() == 101_656_552

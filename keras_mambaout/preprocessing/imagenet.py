@@ -121,4 +121,4 @@ def decode_predictions(preds, top=5):
     if isinstance(top, bool) or not isinstance(top, int) or not 1 <= top <= len(classes):
         raise ValueError(f"`top` must be an integer from 1 to {len(classes)}, got {top!r}.")
     best = np.argsort(-scores, axis=1, kind="stable")[:, :top]
-    return [[(*classes[index], float(row[index])) for index in row_best] for row, row_best in zip(scores, best)]
+    return [[(*classes[i], float(row[i])) for i in indices] for row, indices in zip(scores, best, strict=True)]

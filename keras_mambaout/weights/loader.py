@@ -33,6 +33,9 @@ def load_weights(model, weights, revision=None):
             `.safetensors`, `.weights.h5` or the authors' `.pth` file.
         revision: Branch, tag or commit of the hub's repository; default its main branch.
 
+    Returns:
+        The published names of the tensors that kept their fresh values.
+
     Raises:
         ValueError: If there are no such weights or the file does not fit; it lists what is
             missing, unused or misshapen.
@@ -46,14 +49,17 @@ def load_weights(model, weights, revision=None):
     """
     source = resolve_weights(weights, model.config)
     if source is None:
-        return
+        return []
     path = download(source, revision) if isinstance(source, PublishedWeights) else source
     if path.endswith(".weights.h5"):
         _load_h5(model, path)
-        return
-    values = _matched(model, read_tensors(path), path)
+        return []
+    values, fresh = _matched(model, read_tensors(path), path)
     for variable, value in values:
         variable.assign(value)
+    if fresh:
+        logger.warning("%s: not loaded, so fresh and to be trained: %s.", path, ", ".join(fresh))
+    return fresh
 
 
 def save_safetensors(model, path):
@@ -87,7 +93,7 @@ def save_safetensors(model, path):
 
 
 def _matched(model, tensors, path):
-    """Returns `[(variable, value)]` for all variables that the file fills, or raises; changes none."""
+    """Returns `[(variable, value)]` of what the file fills and the names of what it need not fill, or raises."""
     targets = {}
     for variable in model.weights:
         name, axes = name_map.published_name(variable.path)
@@ -114,9 +120,7 @@ def _matched(model, tensors, path):
             + _listed("Of another shape, or not floating point", misshapen)
             + "\nBuild the variant that the file was saved from."
         )
-    if fresh:
-        logger.warning("%s: not loaded, so fresh and to be trained: %s.", path, ", ".join(fresh))
-    return values
+    return values, fresh
 
 
 def _allow_differences(targets, tensors):

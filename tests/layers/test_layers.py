@@ -90,7 +90,8 @@ def conv2d(x, kernel, bias, stride, pad):
     y = np.zeros((len(x), height, width, kernel.shape[-1]))
     for u in range(size):
         for v in range(size):
-            y += x[:, u : u + stride * height : stride, v : v + stride * width : stride][:, :height, :width] @ kernel[u, v]
+            rows, columns = u + stride * np.arange(height), v + stride * np.arange(width)
+            y += x[:, rows][:, :, columns] @ kernel[u, v]
     return y + bias
 
 

@@ -45,7 +45,7 @@ def seeded_model(request, seeded_file):
 
 def test_parameter_count(seeded_model):
     variant, model, _ = seeded_model
-    assert model.count_params() == PARAMETERS[variant]
+    assert model.count_params() == PARAMETERS[variant] == VARIANTS[variant].count_parameters()
 
 
 def test_outputs_equal_timm(seeded_model, timm_models):

@@ -44,7 +44,14 @@ def _lab():
 
 def test_files_of_every_mode():
     rgb = Image.fromarray(PHOTO)
-    for mode, file_format in (("L", "JPEG"), ("CMYK", "JPEG"), ("P", "PNG"), ("P", "GIF"), ("LA", "PNG"), ("RGBA", "PNG")):
+    for mode, file_format in (
+        ("L", "JPEG"),
+        ("CMYK", "JPEG"),
+        ("P", "PNG"),
+        ("P", "GIF"),
+        ("LA", "PNG"),
+        ("RGBA", "PNG"),
+    ):
         loaded = load_image(as_file(rgb.convert(mode), file_format))
         assert loaded.shape == PHOTO.shape
         assert np.abs(loaded.mean((0, 1)) - np.array(rgb.convert(mode).convert("RGB")).mean((0, 1))).max() < 3

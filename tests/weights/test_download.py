@@ -1,9 +1,7 @@
 """Downloading published weights, against a hub server on this machine."""
 
-import os
 import pathlib
 
-import huggingface_hub
 import numpy as np
 import pytest
 from huggingface_hub import constants
@@ -13,6 +11,7 @@ import keras_mambaout
 from keras_mambaout.weights.download import DownloadError, download
 from keras_mambaout.weights.pretrained import PUBLISHED, PublishedWeights
 
+URL = "{endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}"  # the hub library's own template
 FEMTO = PUBLISHED["mambaout_femto.in1k"]
 
 
@@ -20,7 +19,7 @@ FEMTO = PUBLISHED["mambaout_femto.in1k"]
 def hub(tmp_path, monkeypatch):
     with HubServer() as server:
         monkeypatch.setattr(constants, "ENDPOINT", server.url)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.url + "/{repo_id}/resolve/{revision}/{filename}")
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", URL.format(endpoint=server.url))
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
         yield server
 
@@ -81,7 +80,7 @@ def test_not_found(hub, repository):
 
 def test_no_server(hub, monkeypatch, tmp_path):
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", URL.format(endpoint="http://127.0.0.1:9"))
     with pytest.raises(DownloadError) as error:
         keras_mambaout.MambaOutFemto(weights="imagenet")
     for fact in ("timm/mambaout_femto.in1k", str(tmp_path / "cache"), "weights='/path/to/model.safetensors'"):
@@ -115,6 +114,6 @@ def test_weights_imagenet_loads_what_the_hub_serves(hub, seeded_file, monkeypatc
 
 def test_the_table_names_hub_repositories():
     assert len(PUBLISHED) == 12
-    assert all(isinstance(entry, PublishedWeights) and entry.hub_id == f"timm/{name}" for name, entry in PUBLISHED.items())
+    for name, entry in PUBLISHED.items():
+        assert isinstance(entry, PublishedWeights) and entry.hub_id == f"timm/{name}"
     assert keras_mambaout.list_weights("*plus*r384*") == ["mambaout_base_plus_rw.sw_e150_r384_in12k_ft_in1k"]
-    assert os.path.basename(huggingface_hub.hf_hub_url(FEMTO.hub_id, "model.safetensors")) == "model.safetensors"
