@@ -4,7 +4,7 @@
     BACKEND=jax make demo         or     KERAS_BACKEND=jax python examples/00_digits_demo.py
 
 Needs `pip install "keras-mambaout[tensorflow,demo]"` (or `jax`, or `torch`). The 1797 digits come with
-scikit-learn. Takes about a minute on two CPU cores and reaches 98 to 99 % on the test digits.
+scikit-learn. Takes about a minute on two CPU cores and reaches about 99 % on the test digits.
 Writes to `demo/`: `digits.keras`, `predictions.png`, `training.png`. At the end the published ImageNet
 weights are tried on a photo that comes with scikit-image; without network that is skipped.
 """
@@ -33,13 +33,24 @@ SEED = 0
 def digits():
     """Training and test digits: images (N, 32, 32, 1) of 0-255 and labels (N,)."""
     data = load_digits()
-    images = np.kron(data.images * (255 / 16), np.ones((4, 4)))[..., None].astype("float32")  # 8x8 -> 32x32
+    images = data.images[..., None].astype("float32") * (255 / 16)  # (N, 8, 8, 1)
+    images = keras.ops.image.resize(images, (32, 32), "bicubic", data_format="channels_last")
+    images = np.clip(keras.ops.convert_to_numpy(images), 0, 255)
     return train_test_split(images, data.target, test_size=0.2, stratify=data.target, random_state=SEED)
 
 
 def build(steps):
-    backbone = keras_mambaout.MambaOutBackbone(CONFIG, input_shape=(32, 32, 1), drop_path_rate=0.05)
-    model = keras_mambaout.MambaOutClassifier(backbone, classes=10, name="digits")
+    """Augmentation and a MambaOut of 0.2 million parameters, compiled for so many training steps."""
+    backbone = keras_mambaout.MambaOutBackbone(CONFIG, input_shape=(32, 32, 1), drop_path_rate=0.1)
+    model = keras.Sequential(
+        [
+            keras.Input((32, 32, 1)),
+            keras.layers.RandomTranslation(0.08, 0.08, fill_mode="constant", seed=SEED),
+            keras.layers.RandomRotation(0.03, fill_mode="constant", seed=SEED),
+            keras_mambaout.MambaOutClassifier(backbone, classes=10, dropout_rate=0.2),
+        ],
+        name="digits",
+    )
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, decay_steps=steps, warmup_target=3e-3, warmup_steps=steps // 10
     )
@@ -87,7 +98,7 @@ def name_a_photo():
 
 def main():
     parser = argparse.ArgumentParser(description="Trains a small MambaOut on handwritten digits.")
-    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("demo"), help="folder for what is written")
     args = parser.parse_args()

@@ -1,0 +1,45 @@
+# make demo [BACKEND=jax]   set up .venv, train on digits, write demo/*.png
+# make test [BACKEND=jax]   set up .venv, run the tests on all backends (or on one)
+# make lint, make format    ruff
+# make notebooks            write notebooks/ anew from examples/
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test lint format notebooks clean
+
+demo: BACKEND ?= tensorflow
+demo: .venv/.demo-$(or $(BACKEND),tensorflow)
+	KERAS_BACKEND=$(BACKEND) $(BIN)/python examples/00_digits_demo.py
+
+test: .venv/.dev
+	$(BIN)/python tests/run_backends.py $(BACKEND)
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: .venv/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+notebooks: .venv/.dev
+	for script in examples/0[1-9]_*.py; do \
+	  $(BIN)/python -m jupytext --to ipynb --output notebooks/$$(basename $$script .py).ipynb $$script || exit 1; \
+	done
+
+clean:
+	rm -rf .venv demo output
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+# Done once: a second run skips what is installed, unless the requirements have changed.
+.venv/.demo-%: requirements/%.txt requirements/demo.txt requirements/base.txt setup.cfg | .venv/bin/python
+	$(PIP) -r requirements/$*.txt -r requirements/demo.txt -e .
+	touch $@
+
+.venv/.dev: $(wildcard requirements/*.txt) setup.cfg | .venv/bin/python
+	$(PIP) -r requirements/dev.txt -e .
+	touch $@

@@ -1,0 +1,46 @@
+"""What README says is so."""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import seeded
+from conftest import ROOT
+from PIL import Image
+from project.readme_table import with_table
+from weights.hub_server import HubServer
+
+import keras_mambaout
+
+README = (ROOT / "README.md").read_text()
+
+
+def test_table_of_models_is_that_of_the_package():
+    assert with_table(README) == README, "run: python tests/project/readme_table.py"
+
+
+def test_first_lines_run(tmp_path, seeded_file):
+    """README's first code block as it stands, the weights served by a hub on this machine."""
+    code = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
+    Image.fromarray(seeded.photo(300, 400)).save(tmp_path / "photo.jpg")
+    with HubServer() as hub:
+        hub.add("timm/mambaout_tiny.in1k", pathlib.Path(seeded_file("mambaout_tiny")).read_bytes())
+        environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home")}
+        result = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+    assert result.returncode == 0, result.stderr
+    assert len(re.findall(r"\('n\d{8}', ", result.stdout)) == 5
+
+
+def test_names_in_readme_exist():
+    names = set(re.findall(r"keras_mambaout\.([A-Za-z_]+)", README)) - {"keras_mambaout"}
+    assert {"MambaOutTiny", "load_image", "freeze_stages"} <= names
+    assert [name for name in names if not hasattr(keras_mambaout, name)] == []
+
+
+def test_linked_files_exist():
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith("http")]
+    assert links and [link for link in links if not (ROOT / link).exists()] == []
