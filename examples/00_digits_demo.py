@@ -81,6 +81,7 @@ def draw_training(history, path):
         for name, label in ((metric, "training"), (f"val_{metric}", "test")):
             axis.plot(range(1, len(history[name]) + 1), history[name], label=label)
         axis.set(xlabel="epoch", ylabel=metric)
+        axis.xaxis.get_major_locator().set_params(integer=True)
         axis.legend()
     figure.suptitle(f"MambaOut on handwritten digits ({keras.backend.backend()})")
     figure.savefig(path, dpi=100)
