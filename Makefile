@@ -26,7 +26,7 @@ format: .venv/.dev
 
 notebooks: .venv/.dev
 	for script in examples/0[1-9]_*.py; do \
-	  $(BIN)/python -m jupytext --to ipynb --output notebooks/$$(basename $$script .py).ipynb $$script || exit 1; \
+	  $(BIN)/python -m jupytext --to ipynb --update --output notebooks/$$(basename $$script .py).ipynb $$script || exit 1; \
 	done
 
 clean:

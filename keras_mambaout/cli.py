@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-from keras_mambaout.config import VARIANTS, resolve_config
+from keras_mambaout.config import VARIANTS
 from keras_mambaout.models.registry import create_model, list_models
 from keras_mambaout.preprocessing.imagenet import decode_predictions, resize_and_center_crop
 from keras_mambaout.preprocessing.load_image import load_image
@@ -52,7 +52,7 @@ def _parser():
 def _predict(args):
     if args.batch_size < 1:
         raise ValueError(f"--batch-size must be 1 or more, got {args.batch_size}.")
-    published = resolve_weights(args.weights, resolve_config(args.model))
+    published = resolve_weights(args.weights, args.model)
     if not isinstance(published, PublishedWeights):  # a file of the user's own
         published = PublishedWeights(variant=args.model, tag="own")
     photos = [load_image(path) for path in args.images]

@@ -10,9 +10,10 @@ def freeze_stages(model, stages):
         model: A `MambaOutBackbone` or `MambaOutClassifier`.
         stages: How many stages to freeze with the stem, 0 (the stem alone) to 4 (the whole
             backbone; a classifier's head still trains). A stage's downsampling belongs to it.
+            `None` freezes nothing: everything trains again.
 
     Raises:
-        ValueError: If `stages` is not 0 to 4, or `model` is no MambaOut model.
+        ValueError: If `stages` is not 0 to 4 or None, or `model` is no MambaOut model.
 
     Call it before `model.compile`, as Keras asks for every change of `trainable`.
 
@@ -23,16 +24,18 @@ def freeze_stages(model, stages):
     model.compile("adamw", "sparse_categorical_crossentropy")
     ```
     """
-    if isinstance(stages, bool) or not isinstance(stages, int) or not 0 <= stages <= STAGES:
-        raise ValueError(f"`stages` must be an integer from 0 to {STAGES}, got {stages!r}.")
+    if isinstance(stages, bool) or stages not in (None, *range(STAGES + 1)):
+        raise ValueError(f"`stages` must be an integer from 0 to {STAGES}, or None, got {stages!r}.")
     if "stem" not in (layer.name for layer in model.layers):
         raise ValueError(
             "`model` has no layer named 'stem': pass a MambaOutBackbone or MambaOutClassifier. If it is part of "
             "a model of your own, get it from there first with `model.get_layer(name)`."
         )
-    model.trainable = True
-    frozen = ("stem", *(f"stages_{stage}_" for stage in range(stages)))
-    freeze_layers(model, [layer.name for layer in model.layers if layer.name.startswith(frozen)])
+    for whole in (model, getattr(model, "backbone", model)):
+        whole.trainable = True
+    frozen = () if stages is None else ("stem", *(f"stages_{stage}_" for stage in range(stages)))
+    for layer in model.layers:  # one by one: `model.trainable = True` does nothing where it is True already
+        layer.trainable = not layer.name.startswith(frozen)
 
 
 def freeze_layers(model, names):

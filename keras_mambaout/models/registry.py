@@ -5,7 +5,7 @@ import inspect
 
 import keras
 
-from keras_mambaout.config import VARIANTS, resolve_config
+from keras_mambaout.config import VARIANTS
 from keras_mambaout.models.backbone import MambaOutBackbone
 from keras_mambaout.models.classifier import MambaOutClassifier
 from keras_mambaout.weights.pretrained import resolve_weights
@@ -75,7 +75,7 @@ def create_model(
     if input_tensor is not None:
         input_shape = _shape_of(input_tensor, input_shape)
     name = name or variant
-    weights = resolve_weights(weights, resolve_config(variant))
+    weights = resolve_weights(weights, variant)
     model = MambaOutBackbone(
         variant,
         input_shape=input_shape,

@@ -5,7 +5,7 @@ import fnmatch
 import os
 from collections.abc import Mapping
 
-from keras_mambaout.config import VARIANTS
+from keras_mambaout.config import VARIANTS, resolve_config
 
 FILE_SUFFIXES = (".safetensors", ".weights.h5", ".pth")
 
@@ -96,11 +96,11 @@ def list_weights(pattern="*"):
 
 
 def resolve_weights(weights, config):
-    """Returns what a `weights` argument means for a model of this `MambaOutConfig`.
+    """Returns what a `weights` argument means for a model.
 
     Args:
         weights: `None`, `"imagenet"`, a tag, `<variant>.<tag>`, or a path.
-        config: The model's `MambaOutConfig`, which names the variant that a tag belongs to.
+        config: Name of the model's variant, or its `MambaOutConfig`.
 
     Returns:
         `None`, a `PublishedWeights`, or the path as a string.
@@ -112,7 +112,7 @@ def resolve_weights(weights, config):
         return weights
     if not isinstance(weights, (str, os.PathLike)):
         raise ValueError(f"`weights` must be None, 'imagenet', a tag or a path, got {weights!r}.")
-    weights = os.fspath(weights)
+    weights, config = os.fspath(weights), resolve_config(config)
     candidates = [entry for entry in PUBLISHED.values() if VARIANTS[entry.variant] == config]
     for entry in candidates:
         if weights in ("imagenet", entry.tag, entry.name):

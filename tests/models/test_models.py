@@ -244,6 +244,18 @@ class TestFreezing:
             assert any(name.startswith(f"stages_{stage}_") for name in frozen) == (stage < stages)
             assert (f"stages_{stage}_downsample" in frozen) == (0 < stage < stages)
 
+    def test_stages_are_unfrozen_again(self):
+        model = create()
+        model.backbone.trainable = False
+        for stages in (4, 2, 0, 3):
+            keras_mambaout.freeze_stages(model, stages)
+            fresh = create()
+            keras_mambaout.freeze_stages(fresh, stages)
+            for one, other in ((model, fresh), (model.backbone, fresh.backbone)):
+                assert [v.path for v in one.trainable_variables] == [v.path for v in other.trainable_variables]
+        keras_mambaout.freeze_stages(model, None)
+        assert len(model.trainable_variables) == len(model.weights)
+
     def test_frozen_layers_do_not_move_and_stay_frozen_when_saved(self, images, tmp_path, seeded_file):
         model = create(classes=2, weights=seeded_file("mambaout_test"))
         keras_mambaout.freeze_stages(model, 3)

@@ -1,0 +1,148 @@
+"""The notebooks are the numbered examples, and both run."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import jupytext
+import keras
+import nbclient
+import nbformat
+import PIL.Image
+import pytest
+
+import keras_mambaout
+
+ROOT = pathlib.Path(__file__).parents[2]
+SCRIPTS = [path for path in sorted(ROOT.glob("examples/[0-9][0-9]_*.py")) if not path.name.startswith("00_")]
+EXECUTION_SECONDS = 300  # of one cell, on a busy machine
+
+
+def notebook_of(script):
+    return ROOT / "notebooks" / f"{script.stem}.ipynb"
+
+
+def cells(notebook):
+    return [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in notebook.cells]
+
+
+def test_every_notebook_has_its_script():
+    assert sorted(ROOT.glob("notebooks/*.ipynb")) == [notebook_of(script) for script in SCRIPTS], "run: make notebooks"
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_notebook_is_its_script(script):
+    converted, stored = jupytext.read(script), nbformat.read(notebook_of(script), as_version=4)
+    nbformat.validate(stored)
+    assert cells(stored) == cells(converted), f"{script.name} and its notebook differ; run: make notebooks"
+    assert stored.metadata.kernelspec == converted.metadata.kernelspec, "run: make notebooks"
+    outputs = [cell for cell in stored.cells if cell.get("outputs") or cell.get("execution_count")]
+    assert not outputs, f"{script.name}: its notebook holds outputs; clear them, or delete it and run: make notebooks"
+
+
+@pytest.fixture
+def execute(tmp_path, monkeypatch):
+    """A function that runs a notebook in `tmp_path` with other settings and returns what it printed."""
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    kernel = tmp_path / "jupyter" / "kernels" / "of-the-tests"
+    kernel.mkdir(parents=True)
+    spec = {"argv": argv, "display_name": "Python of the tests", "language": "python"}
+    (kernel / "kernel.json").write_text(json.dumps(spec))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "jupyter" / "runtime"))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep))
+    monkeypatch.setenv("KERAS_BACKEND", keras.backend.backend())
+
+    def run(stem, **settings):
+        notebook = nbformat.read(ROOT / "notebooks" / f"{stem}.ipynb", as_version=4)
+        tags = [cell.metadata.get("tags", []) for cell in notebook.cells]
+        notebook.cells.insert(
+            tags.index(["parameters"]) + 1, nbformat.v4.new_code_cell(f"vars(args).update({settings!r})")
+        )
+        del notebook.cells[tags.index(["install"])]
+        resources = {"metadata": {"path": str(tmp_path)}}
+        nbclient.NotebookClient(
+            notebook, timeout=EXECUTION_SECONDS, kernel_name="of-the-tests", resources=resources
+        ).execute()
+        outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+        figures = sum("image/png" in output.get("data", {}) for output in outputs)
+        assert figures == 1, "a notebook shows its figure"
+        return "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stdout")
+
+    return run
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """Random weights of `mambaout_test` with 1000 classes, in place of published ones."""
+    path = tmp_path / "weights.safetensors"
+    keras_mambaout.save_safetensors(keras_mambaout.create_model("mambaout_test", weights=None), path)
+    return str(path)
+
+
+def test_classify_image(execute, weights, tmp_path):
+    printed = execute("01_classify_image", model="mambaout_test", weights=weights, top=3)
+    assert printed.splitlines()[0] == "a cat:"
+    assert printed.count("%") == 3
+    assert (tmp_path / "output" / "classify.png").stat().st_size > 10_000
+
+
+@pytest.fixture
+def flowers(data_dir, tmp_path):
+    """A folder with two classes, 8 photos for training and 4 for validation."""
+    for part, photos in (("train", 4), ("val", 2)):
+        for name in ("daisy", "roses"):
+            folder = tmp_path / "flowers" / part / name
+            folder.mkdir(parents=True)
+            for path in sorted((data_dir / "flowers" / part / name).glob("*.jpg"))[:photos]:
+                shutil.copy(path, folder)
+    return tmp_path / "flowers"
+
+
+SMALL = {"model": "mambaout_test", "image_size": 64, "batch_size": 4, "output": "out"}
+
+
+def test_finetune_flowers(execute, weights, flowers, tmp_path):
+    settings = {"data_dir": str(flowers), "weights": weights, "frozen_epochs": 1, "epochs": 2}
+    printed = execute("02_finetune_flowers", **SMALL, **settings)
+    assert "8 photos for training, 4 for validation, 2 classes: daisy, roses" in printed
+    assert "skipped" not in printed
+    assert [line for line in printed.splitlines() if line.startswith("accuracy: ") and "% of 4 photos" in line]
+    assert (tmp_path / "out" / "curves.png").stat().st_size > 10_000
+    assert (tmp_path / "out" / "classes.txt").read_text().split() == ["daisy", "roses"]
+    model = keras.models.load_model(tmp_path / "out" / "model.keras")
+    assert model.output_shape == (None, 2)
+    assert all(layer.trainable for layer in model.layers)
+
+
+def test_finetune_from_scratch_holds_out_a_fifth_and_skips_the_frozen_phase(execute, flowers):
+    settings = {"data_dir": str(flowers / "train"), "weights": "none", "frozen_epochs": 1, "epochs": 2}
+    printed = execute("02_finetune_flowers", **SMALL, **settings)
+    assert "6 photos for training, 2 for validation" in printed
+    assert "frozen phase skipped" in printed
+    assert printed.count("Epoch 1/2") == 1 and "Epoch 1/1" not in printed
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_a_script_ends_with_one_line_where_the_weights_cannot_be_downloaded(script, tmp_path):
+    for photo in ("red/1.png", "red/2.png", "red/3.png", "blue/1.png", "blue/2.png", "blue/3.png"):
+        path = tmp_path / "photos" / photo
+        path.parent.mkdir(parents=True, exist_ok=True)
+        PIL.Image.new("RGB", (40, 40), path.parent.name).save(path)
+    arguments = ["--data-dir", "photos"] if "finetune" in script.stem else ["photos/red/1.png"]
+    environment = {
+        **os.environ,
+        "HF_HUB_OFFLINE": "1",
+        "HF_HOME": str(tmp_path),
+        "KERAS_BACKEND": keras.backend.backend(),
+        "PYTHONPATH": str(ROOT),
+    }
+    command = [sys.executable, script, *arguments]
+    result = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("Could not download timm/mambaout_")
