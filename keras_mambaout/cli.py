@@ -84,13 +84,17 @@ def _list(args):
     row = "{:<23} {:>10}  {:<27} {:>5} {:>7} {:>7}"
     print(row.format("model", "parameters", "weights", "size", "top-1 %", "top-5 %"))
     for model in models:
-        parameters = f"{VARIANTS[model].count_parameters() / 1e6:.1f} M"
         entries = [entry for entry in PUBLISHED.values() if entry.variant == model]
         for entry in entries:
             top1, top5 = (f"{value:.2f}" if value else "" for value in (entry.top1, entry.top5))
+            parameters = _millions(VARIANTS[model].count_parameters(entry.classes))
             print(row.format(model, parameters, entry.tag, entry.image_size, top1, top5))
         if not entries:
-            print(row.format(model, parameters, "", "", "", "").rstrip())
+            print(row.format(model, _millions(VARIANTS[model].count_parameters()), "", "", "", "").rstrip())
+
+
+def _millions(number):
+    return f"{number / 1e6:.1f} M"
 
 
 if __name__ == "__main__":

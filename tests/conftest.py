@@ -52,3 +52,11 @@ def seeded_file(timm_shapes, tmp_path_factory):
         return str(path)
 
     return write
+
+
+@pytest.fixture(scope="session")
+def images():
+    """Two pictures of 64 x 96, 0-255."""
+    import seeded
+
+    return np.stack([seeded.photo(64, 96)] * 2).astype("float32")

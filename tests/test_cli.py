@@ -52,6 +52,7 @@ def test_list(capsys):
     output = capsys.readouterr().out
     assert all(variant in output for variant in VARIANTS)
     assert "26.5 M  in1k" in output and "87.51   98.43" in output
+    assert "134.9 M  sw_e150_in12k " in output  # with the 11,821 classes of that file
     assert main(["list", "*kobe"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
 

@@ -6,7 +6,7 @@ import re
 
 import huggingface_hub
 from huggingface_hub import constants
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError
 
 FILE_NAME = "model.safetensors"
 
@@ -45,9 +45,7 @@ def download(published, revision=None):
 def _failure(published, error):
     if constants.is_offline_mode():
         reason = "HF_HUB_OFFLINE is set"
-    elif isinstance(error, HfHubHTTPError) or (
-        isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError)
-    ):
+    elif isinstance(error, HfHubHTTPError):
         reason = f"the hub refused it: {_first_line(error)}"
     else:
         reason = f"{type(error).__name__}: {_first_line(error)}"

@@ -1,30 +1,18 @@
-"""Backbone, classifier and the models by name: shapes, arguments, saving, freezing."""
+"""Backbone, classifier and the models by name: shapes, arguments, precision."""
 
 import inspect
 
 import keras
 import numpy as np
 import pytest
-import seeded
 from keras import ops
+from project.readme_table import function_name
+from small_model import create, predict
 
 import keras_mambaout
 from keras_mambaout.config import VARIANTS
 
 DIMS = VARIANTS["mambaout_test"].dims
-
-
-def create(**kwargs):
-    return keras_mambaout.create_model("mambaout_test", **{"weights": None, **kwargs})
-
-
-def predict(model, x):
-    return ops.convert_to_numpy(model(x, training=False))
-
-
-@pytest.fixture(scope="module")
-def images():
-    return np.stack([seeded.photo(64, 96)] * 2).astype("float32")
 
 
 @pytest.fixture
@@ -37,7 +25,7 @@ def channels_first():
 class TestFactories:
     @pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "mambaout_test"])
     def test_each_variant_has_a_function_with_the_signature_of_keras_applications(self, variant):
-        name = "".join({"mambaout": "MambaOut", "rw": "RW"}.get(w, w.title()) for w in variant.split("_"))
+        name = function_name(variant)
         factory = getattr(keras_mambaout, name)
         ours = inspect.signature(factory).parameters
         keras_own = inspect.signature(keras.applications.ConvNeXtTiny).parameters
@@ -173,107 +161,6 @@ class TestInputTensor:
             create(input_tensor=np.zeros((1, 32, 32, 3)))
         with pytest.raises(ValueError, match="differs from the shape"):
             create(input_tensor=keras.Input((64, 64, 3)), input_shape=(32, 32, 3))
-
-
-class TestSaving:
-    @pytest.mark.parametrize(
-        "kwargs",
-        [
-            {"drop_path_rate": 0.1, "dropout_rate": 0.2, "classes": 7},
-            {"include_top": False, "pooling": "avg", "input_shape": (64, 96, 3)},
-            {"include_preprocessing": False, "classifier_activation": None, "name": "mine"},
-            {"dtype": "mixed_bfloat16"},
-        ],
-    )
-    def test_keras_file_and_config(self, kwargs, images, tmp_path):
-        model = create(**kwargs)
-        model.save(tmp_path / "model.keras")
-        loaded = keras.models.load_model(tmp_path / "model.keras")
-        rebuilt = type(model).from_config(model.get_config())
-        rebuilt.set_weights(model.get_weights())
-        expected = ops.cast(model(images, training=False), "float32")
-        for other in (loaded, rebuilt):
-            assert other.get_config() == model.get_config() and other.name == model.name
-            output = ops.cast(other(images, training=False), "float32")
-            np.testing.assert_array_equal(ops.convert_to_numpy(output), ops.convert_to_numpy(expected))
-
-    def test_every_constructor_argument_is_in_the_config(self):
-        for model in (create(), create(include_top=False)):
-            arguments = set(inspect.signature(type(model).__init__).parameters) - {"self", "kwargs"}
-            assert arguments <= set(model.get_config())
-
-    def test_custom_config(self, tmp_path):
-        config = keras_mambaout.MambaOutConfig(depths=(1, 2, 1, 1), dims=(8, 16, 16, 8), kernel_size=3)
-        backbone = keras_mambaout.MambaOutBackbone(config, input_shape=(32, 32, 1), output_norms=True)
-        model = keras_mambaout.MambaOutClassifier(backbone, classes=10)
-        model.save(tmp_path / "model.keras")
-        loaded = keras.models.load_model(tmp_path / "model.keras")
-        assert loaded.config == config and loaded.backbone.pyramid_outputs["P3"].shape == (None, 4, 4, 16)
-        x = np.random.RandomState(0).random_sample((1, 32, 32, 1))
-        np.testing.assert_array_equal(predict(loaded, x), predict(model, x))
-
-    def test_compiled_model_goes_on_training(self, images, tmp_path):
-        model = create(classes=2, input_shape=(64, 96, 3), drop_path_rate=0.1)
-        model.compile(keras.optimizers.AdamW(1e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
-        model.fit(images, np.array([0, 1]), epochs=1, verbose=0)
-        model.save(tmp_path / "model.keras")
-        loaded = keras.models.load_model(tmp_path / "model.keras")
-        assert int(loaded.optimizer.iterations) == 1
-        one = model.fit(images, np.array([0, 1]), epochs=1, verbose=0).history["loss"]
-        other = loaded.fit(images, np.array([0, 1]), epochs=1, verbose=0).history["loss"]
-        np.testing.assert_allclose(one, other, rtol=1e-5)  # the random state of drop path is saved too
-
-
-class TestFreezing:
-    def test_trainable_false_freezes_the_backbone(self):
-        model = create(classes=3)
-        model.backbone.trainable = False
-        assert {v.path.split("/")[0] for v in model.trainable_variables} == {"head"}
-        model.backbone.trainable = True
-        assert len(model.trainable_variables) == len(model.weights)
-
-    @pytest.mark.parametrize("stages", [0, 2, 4])
-    def test_freeze_stages(self, stages):
-        model = create()
-        keras_mambaout.freeze_stages(model, stages)
-        frozen = {v.path.split("/")[0] for v in model.weights} - {
-            v.path.split("/")[0] for v in model.trainable_variables
-        }
-        assert "stem" in frozen and "head" not in frozen
-        for stage in range(4):
-            assert any(name.startswith(f"stages_{stage}_") for name in frozen) == (stage < stages)
-            assert (f"stages_{stage}_downsample" in frozen) == (0 < stage < stages)
-
-    def test_stages_are_unfrozen_again(self):
-        model = create()
-        model.backbone.trainable = False
-        for stages in (4, 2, 0, 3):
-            keras_mambaout.freeze_stages(model, stages)
-            fresh = create()
-            keras_mambaout.freeze_stages(fresh, stages)
-            for one, other in ((model, fresh), (model.backbone, fresh.backbone)):
-                assert [v.path for v in one.trainable_variables] == [v.path for v in other.trainable_variables]
-        keras_mambaout.freeze_stages(model, None)
-        assert len(model.trainable_variables) == len(model.weights)
-
-    def test_frozen_layers_do_not_move_and_stay_frozen_when_saved(self, images, tmp_path, seeded_file):
-        model = create(classes=2, weights=seeded_file("mambaout_test"))
-        keras_mambaout.freeze_stages(model, 3)
-        model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
-        before = {v.path: v.numpy() for v in model.weights}
-        model.fit(images, np.array([0, 0]), verbose=0)
-        for v in model.weights:
-            is_frozen = v.path.startswith(("stem", "stages_0", "stages_1", "stages_2"))
-            assert np.array_equal(before[v.path], v.numpy()) == is_frozen, v.path
-        model.save(tmp_path / "model.keras")
-        loaded = keras.models.load_model(tmp_path / "model.keras")
-        assert [v.path for v in loaded.trainable_variables] == [v.path for v in model.trainable_variables]
-
-    def test_bad_arguments(self):
-        with pytest.raises(ValueError, match="integer from 0 to 4"):
-            keras_mambaout.freeze_stages(create(), 5)
-        with pytest.raises(ValueError, match="no layer named 'stem'"):
-            keras_mambaout.freeze_stages(keras.Sequential([keras.layers.Dense(1)]), 1)
 
 
 class TestMixedPrecision:

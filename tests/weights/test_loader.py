@@ -9,22 +9,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import seeded
+from small_model import assert_same, create, values
 
 import keras_mambaout
-from keras_mambaout.weights.name_map import published_name
-
-
-def create(weights=None, **kwargs):
-    return keras_mambaout.create_model("mambaout_test", weights=weights, **kwargs)
-
-
-def values(model):
-    return [variable.numpy() for variable in model.weights]
-
-
-def assert_same(model, expected):
-    for variable, value in zip(model.weights, expected, strict=True):
-        np.testing.assert_array_equal(variable.numpy(), value, err_msg=variable.path)
 
 
 @pytest.fixture(scope="module")
@@ -255,50 +242,6 @@ def test_output_norms_are_saved_and_loaded(tmp_path):
     assert_same(keras_mambaout.MambaOutBackbone("mambaout_test", output_norms=True, weights=path), values(backbone))
 
 
-class TestKerasWeightsFile:
-    def test_round_trip_whatever_the_rates(self, tmp_path):
-        plain, regularised = create(), create(drop_path_rate=0.1, dropout_rate=0.2)
-        for source, target in ((plain, regularised), (regularised, plain)):
-            source.save_weights(tmp_path / "model.weights.h5")
-            keras_mambaout.load_weights(target, tmp_path / "model.weights.h5")
-            assert_same(target, values(source))
-            source.get_layer("head").fc.bias.assign(np.ones(1000))
-
-    def test_of_a_compiled_model(self, tmp_path):
-        model = create(classes=3)
-        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-        model.fit(np.zeros((2, 32, 32, 3)), np.zeros(2), verbose=0)
-        model.save_weights(tmp_path / "model.weights.h5")
-        assert_same(create(tmp_path / "model.weights.h5", classes=3), values(model))
-
-    @pytest.mark.parametrize("other", [{"classes": 7}, {"include_top": False}])
-    def test_of_another_model_changes_nothing(self, model, tmp_path, other):
-        create(**other).save_weights(tmp_path / "other.weights.h5")
-        before = values(model)
-        with pytest.raises(ValueError, match=r"other\.weights\.h5.*left unchanged"):
-            keras_mambaout.load_weights(model, tmp_path / "other.weights.h5")
-        assert_same(model, before)
-
-    def test_damaged(self, model, tmp_path):
-        model.save_weights(tmp_path / "model.weights.h5")
-        content = (tmp_path / "model.weights.h5").read_bytes()
-        before = values(model)
-        for cut in (0, 1000, len(content) // 2, len(content) - 2000):
-            _write(tmp_path / "cut.weights.h5", content[:cut])
-            with pytest.raises(ValueError, match=r"cut\.weights\.h5"):
-                keras_mambaout.load_weights(model, tmp_path / "cut.weights.h5")
-            assert_same(model, before)
-
-    def test_deeper_model_is_not_silently_cut(self, tmp_path):
-        def backbone(depth):
-            config = keras_mambaout.MambaOutConfig(depths=(1, 1, 1, depth), dims=(16, 16, 16, 16))
-            return keras_mambaout.MambaOutBackbone(config)
-
-        backbone(2).save_weights(tmp_path / "deeper.weights.h5")
-        with pytest.raises(ValueError, match="it holds"):
-            keras_mambaout.load_weights(backbone(1), tmp_path / "deeper.weights.h5")
-
-
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
@@ -316,20 +259,3 @@ def test_unknown_weights(weights, message):
 def test_unknown_tag_lists_the_tags():
     with pytest.raises(ValueError, match=r"'imagenet', 'sw_e150_in12k_ft_in1k', 'sw_e150_r384_in12k_ft_in1k'"):
         keras_mambaout.MambaOutBasePlusRW(weights="in1k")
-
-
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [
-        ("stem/conv1/kernel", ("stem.conv1.weight", (2, 3, 1, 0))),
-        ("stages_2_downsample/norm/beta", ("stages.2.downsample.norm.bias", None)),
-        ("stages_2_blocks_11/conv/kernel", ("stages.2.blocks.11.conv.weight", (2, 3, 0, 1))),
-        ("stages_0_blocks_0/fc2/bias", ("stages.0.blocks.0.fc2.bias", None)),
-        ("stages_0_blocks_0/ls/gamma", ("stages.0.blocks.0.ls.gamma", None)),
-        ("head/pre_logits/kernel", ("head.pre_logits.fc.weight", (1, 0))),
-        ("head/pre_logits_norm/gamma", ("head.pre_logits.norm.weight", None)),
-        ("output_norms_3/gamma", ("output_norms.3.weight", None)),
-    ],
-)
-def test_published_name(path, expected):
-    assert published_name(path) == expected

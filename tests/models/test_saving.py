@@ -1,0 +1,60 @@
+"""Saved models come back whole: architecture, weights, optimizer and random state."""
+
+import inspect
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from small_model import create, predict
+
+import keras_mambaout
+
+
+class TestSaving:
+    @pytest.mark.parametrize(
+        "kwargs",
+        [
+            {"drop_path_rate": 0.1, "dropout_rate": 0.2, "classes": 7},
+            {"include_top": False, "pooling": "avg", "input_shape": (64, 96, 3)},
+            {"include_preprocessing": False, "classifier_activation": None, "name": "mine"},
+            {"dtype": "mixed_bfloat16"},
+        ],
+    )
+    def test_keras_file_and_config(self, kwargs, images, tmp_path):
+        model = create(**kwargs)
+        model.save(tmp_path / "model.keras")
+        loaded = keras.models.load_model(tmp_path / "model.keras")
+        rebuilt = type(model).from_config(model.get_config())
+        rebuilt.set_weights(model.get_weights())
+        expected = ops.cast(model(images, training=False), "float32")
+        for other in (loaded, rebuilt):
+            assert other.get_config() == model.get_config() and other.name == model.name
+            output = ops.cast(other(images, training=False), "float32")
+            np.testing.assert_array_equal(ops.convert_to_numpy(output), ops.convert_to_numpy(expected))
+
+    def test_every_constructor_argument_is_in_the_config(self):
+        for model in (create(), create(include_top=False)):
+            arguments = set(inspect.signature(type(model).__init__).parameters) - {"self", "kwargs"}
+            assert arguments <= set(model.get_config())
+
+    def test_custom_config(self, tmp_path):
+        config = keras_mambaout.MambaOutConfig(depths=(1, 2, 1, 1), dims=(8, 16, 16, 8), kernel_size=3)
+        backbone = keras_mambaout.MambaOutBackbone(config, input_shape=(32, 32, 1), output_norms=True)
+        model = keras_mambaout.MambaOutClassifier(backbone, classes=10)
+        model.save(tmp_path / "model.keras")
+        loaded = keras.models.load_model(tmp_path / "model.keras")
+        assert loaded.config == config and loaded.backbone.pyramid_outputs["P3"].shape == (None, 4, 4, 16)
+        x = np.random.RandomState(0).random_sample((1, 32, 32, 1))
+        np.testing.assert_array_equal(predict(loaded, x), predict(model, x))
+
+    def test_compiled_model_goes_on_training(self, images, tmp_path):
+        model = create(classes=2, input_shape=(64, 96, 3), drop_path_rate=0.1)
+        model.compile(keras.optimizers.AdamW(1e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
+        model.fit(images, np.array([0, 1]), epochs=1, verbose=0)
+        model.save(tmp_path / "model.keras")
+        loaded = keras.models.load_model(tmp_path / "model.keras")
+        assert int(loaded.optimizer.iterations) == 1
+        one = model.fit(images, np.array([0, 1]), epochs=1, verbose=0).history["loss"]
+        other = loaded.fit(images, np.array([0, 1]), epochs=1, verbose=0).history["loss"]
+        np.testing.assert_allclose(one, other, rtol=1e-5)  # the random state of drop path is saved too

@@ -1,0 +1,24 @@
+"""The smallest variant and what many tests ask of it."""
+
+import numpy as np
+from keras import ops
+
+import keras_mambaout
+
+
+def create(weights=None, **kwargs):
+    return keras_mambaout.create_model("mambaout_test", weights=weights, **kwargs)
+
+
+def predict(model, x):
+    return ops.convert_to_numpy(model(x, training=False))
+
+
+def values(model):
+    return [variable.numpy() for variable in model.weights]
+
+
+def assert_same(model, expected):
+    """Asserts that all weights have exactly the expected values."""
+    for variable, value in zip(model.weights, expected, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value, err_msg=variable.path)
