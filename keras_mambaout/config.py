@@ -144,3 +144,59 @@ def resolve_config(config):
             f"Unknown MambaOut variant {config!r}. Choose one of {', '.join(VARIANTS)}, or pass a MambaOutConfig."
         )
     return VARIANTS[config]
+
+
+DEPTHWISE_CONVS = ("auto", "native", "shifted")
+SHIFTED_ON = {"jax": ("cpu",)}  # backend -> platforms where "auto" means "shifted"
+_depthwise_conv = "auto"
+
+
+def set_depthwise_conv(formulation):
+    """Chooses how the depthwise convolutions are computed; the numbers are the same up to rounding.
+
+    Args:
+        formulation: `"native"`: the framework's own convolution. `"shifted"`: a sum of the image
+            shifted under each tap of the kernel, with its own gradient; JAX only, where XLA's own
+            is some 20 times slower on a CPU. `"auto"` (initially): `"shifted"` with JAX on a CPU,
+            `"native"` on GPU, TPU and the other backends.
+
+    The choice is read when a model is traced, so make it before the first call, `fit` or `predict`.
+
+    Raises:
+        ValueError: If the formulation is unknown. The model raises it, when called, if the backend
+            has no `"shifted"`.
+
+    Example:
+    ```python
+    keras_mambaout.config.set_depthwise_conv("native")
+    ```
+    """
+    global _depthwise_conv
+    if formulation not in DEPTHWISE_CONVS:
+        raise ValueError(f"`formulation` must be one of {', '.join(DEPTHWISE_CONVS)}, got {formulation!r}.")
+    _depthwise_conv = formulation
+
+
+def get_depthwise_conv():
+    """Returns what `set_depthwise_conv` was given last, `"auto"` initially."""
+    return _depthwise_conv
+
+
+def choose_depthwise_conv(backend, platform=None):
+    """Returns the formulation, `"native"` or `"shifted"`, that is used on a backend and platform.
+
+    Args:
+        backend: `"tensorflow"`, `"jax"` or `"torch"`.
+        platform: `"cpu"`, `"gpu"` or `"tpu"`.
+
+    Raises:
+        ValueError: If `"shifted"` was set and the backend does not have it.
+    """
+    if _depthwise_conv == "auto":
+        return "shifted" if platform in SHIFTED_ON.get(backend, ()) else "native"
+    if _depthwise_conv == "shifted" and backend not in SHIFTED_ON:
+        raise ValueError(
+            f'The "shifted" depthwise convolution exists on JAX only, and the backend is {backend}. '
+            'Call keras_mambaout.config.set_depthwise_conv("auto").'
+        )
+    return _depthwise_conv

@@ -5,6 +5,8 @@ import random
 import keras
 import numpy as np
 
+from keras_mambaout.layers import kernels
+
 NORM_EPSILON = 1e-6  # Keras' own default is 1e-3, which the published weights were not trained with
 PACKAGE = "keras_mambaout"  # under which Keras registers our serialisable classes
 
@@ -47,9 +49,18 @@ def kernel_initializer():
     return TruncatedNormal(stddev=0.02)
 
 
+@keras.saving.register_keras_serializable(PACKAGE)
+class LayerNorm(keras.layers.LayerNormalization):
+    """Keras' LayerNormalization over the last axis, computed as the backend does it fastest."""
+
+    def call(self, inputs):
+        gamma, beta = (keras.ops.convert_to_tensor(variable) for variable in (self.gamma, self.beta))
+        return kernels.layer_norm(inputs, gamma, beta, self.epsilon)
+
+
 def layer_norm(name, dtype=None):
     """LayerNormalization over channels; its statistics are float32 under mixed precision too."""
-    return keras.layers.LayerNormalization(axis=-1, epsilon=NORM_EPSILON, dtype=dtype, name=name)
+    return LayerNorm(axis=-1, epsilon=NORM_EPSILON, dtype=dtype, name=name)
 
 
 def dense(units, name, dtype=None):

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_mambaout.layers import kernels
 from keras_mambaout.layers.common import PACKAGE, kernel_initializer
 
 
@@ -18,6 +19,8 @@ class DepthwiseConv2D(keras.layers.Layer):
     Shapes:
         `(B, H, W, C)` -> `(B, H, W, C)`. The kernel is `(k, k, C, 1)`, that of
         `keras.layers.DepthwiseConv2D`, and the bias `(C,)`.
+
+    How it is computed depends on backend and device: see `keras_mambaout.config.set_depthwise_conv`.
 
     Raises:
         ValueError: If `kernel_size` is even: such a kernel has no centre.
@@ -47,8 +50,7 @@ class DepthwiseConv2D(keras.layers.Layer):
         self.bias = self.add_weight(name="bias", shape=(channels,), initializer="zeros")
 
     def call(self, inputs):
-        x = ops.depthwise_conv(inputs, self.kernel, padding="same", data_format="channels_last")
-        return ops.add(x, self.bias)
+        return kernels.depthwise_conv(inputs, ops.convert_to_tensor(self.kernel), ops.convert_to_tensor(self.bias))
 
     def compute_output_shape(self, input_shape):
         return input_shape

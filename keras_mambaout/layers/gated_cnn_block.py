@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_mambaout.layers import kernels
 from keras_mambaout.layers.common import PACKAGE, dense, layer_norm
 from keras_mambaout.layers.depthwise_conv import DepthwiseConv2D
 from keras_mambaout.layers.layer_scale import LayerScale
@@ -79,13 +80,38 @@ class GatedCNNBlock(keras.layers.Layer):
         self.drop_path = StochasticDepth(self.drop_path_rate, dtype=dtype, name="drop_path")
 
     def call(self, inputs, training=False):
-        x = self.fc1(self.norm(inputs))  # (B, H, W, 2 * hidden)
-        gate, identity, conv = ops.split(x, [self.hidden_dim, 2 * self.hidden_dim - self.conv_dim], axis=-1)
-        x = ops.concatenate([identity, self.conv(conv)], axis=-1)  # (B, H, W, hidden)
-        x = self.fc2(self.activation(gate) * x)  # (B, H, W, C)
+        x = self.norm(inputs)
+        x = self._mixed(x) if self.fc1.quantization_mode is None else self._mixed_by_layers(x)
         if self.ls is not None:
             x = self.ls(x)
         return inputs + self.drop_path(x, training=training)
+
+    def _mixed(self, x):
+        """`_mixed_by_layers` as dense layers over slices of the same weights.
+
+        Splitting and concatenating copies every feature map, slicing a kernel copies next to
+        nothing: on all three backends this is the fastest form (`benchmarks/README.md`).
+        """
+        fc1_kernel, fc1_bias, fc2_kernel, fc2_bias = (
+            ops.convert_to_tensor(weight) for weight in (self.fc1.kernel, self.fc1.bias, self.fc2.kernel, self.fc2.bias)
+        )
+        plain_dim = self.hidden_dim - self.conv_dim  # hidden channels that no convolution mixes
+
+        def fc1(start, end):
+            return kernels.dense(x, fc1_kernel[:, start:end], fc1_bias[start:end])
+
+        gate_i, gate_c = fc1(0, plain_dim), fc1(plain_dim, self.hidden_dim)
+        i = fc1(self.hidden_dim, self.hidden_dim + plain_dim)  # (B, H, W, plain)
+        c = fc1(self.hidden_dim + plain_dim, 2 * self.hidden_dim)  # (B, H, W, conv)
+        i = kernels.gate(i, gate_i, self.activation)
+        c = kernels.gate(self.conv(c), gate_c, self.activation)
+        return kernels.dense(i, fc2_kernel[:plain_dim], fc2_bias) + ops.matmul(c, fc2_kernel[plain_dim:])
+
+    def _mixed_by_layers(self, x):
+        """The formula as it is written; quantized layers keep no kernel that could be sliced."""
+        x = self.fc1(x)  # (B, H, W, 2 * hidden)
+        gate, i, c = ops.split(x, [self.hidden_dim, 2 * self.hidden_dim - self.conv_dim], axis=-1)
+        return self.fc2(self.activation(gate) * ops.concatenate([i, self.conv(c)], axis=-1))  # (B, H, W, C)
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_mambaout.layers import kernels
 from keras_mambaout.layers.common import PACKAGE, kernel_initializer
 
 
@@ -43,8 +44,7 @@ class StridedConv2D(keras.layers.Layer):
         self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
 
     def call(self, inputs):
-        x = ops.pad(inputs, ((0, 0), (1, 1), (1, 1), (0, 0)))  # (B, H + 2, W + 2, C)
-        x = ops.conv(x, self.kernel, strides=2, padding="valid", data_format="channels_last")
+        x = kernels.strided_conv(inputs, ops.convert_to_tensor(self.kernel))
         return ops.add(x, self.bias)  # (B, ceil(H / 2), ceil(W / 2), filters)
 
     def compute_output_shape(self, input_shape):

@@ -84,6 +84,16 @@ class MambaOutClassifier(keras.Model):
         """The architecture, a `MambaOutConfig`."""
         return self.backbone.config
 
+    def compile(self, *args, **kwargs):
+        """`keras.Model.compile`, which also makes the optimizer's variables.
+
+        Keras would make them within the first training step, for which TensorFlow then traces that
+        step twice: the first step took 22 s instead of 11.
+        """
+        super().compile(*args, **kwargs)
+        if self.optimizer is not None and not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+
     def get_config(self):
         return {
             "backbone": keras.saving.serialize_keras_object(self.backbone),

@@ -1,0 +1,15 @@
+"""The sums behind the layers, each written as the backend computes it fastest.
+
+`keras_kernels` says what each function computes, in `keras.ops`; `jax_kernels` and `torch_kernels`
+replace those that the frameworks compute faster when written otherwise. Same variables, same
+numbers up to rounding. `benchmarks/speed.py` measures the difference.
+"""
+
+import keras
+
+from keras_mambaout.layers.kernels.keras_kernels import dense, depthwise_conv, gate, layer_norm, strided_conv
+
+if keras.backend.backend() == "jax":
+    from keras_mambaout.layers.kernels.jax_kernels import depthwise_conv, gate, layer_norm, strided_conv
+elif keras.backend.backend() == "torch":
+    from keras_mambaout.layers.kernels.torch_kernels import dense, depthwise_conv

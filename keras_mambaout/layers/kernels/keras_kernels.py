@@ -1,0 +1,33 @@
+"""The kernels in `keras.ops`: what they compute, and how TensorFlow computes it fastest."""
+
+import keras
+from keras import ops
+
+from keras_mambaout.config import choose_depthwise_conv
+
+
+def dense(x, kernel, bias):
+    """`x @ kernel + bias` over the last axis."""
+    return ops.add(ops.matmul(x, kernel), bias)
+
+
+def gate(x, gate, activation):
+    """`activation(gate) * x`."""
+    return ops.multiply(activation(gate), x)
+
+
+def layer_norm(x, gamma, beta, epsilon):
+    """LayerNormalization over the last axis: `gamma * (x - mean) / sqrt(variance + epsilon) + beta`."""
+    return ops.layer_normalization(x, gamma, beta, axis=-1, epsilon=epsilon)
+
+
+def strided_conv(x, kernel):
+    """3x3 convolution with stride 2 and one row and column of zeros on every side, channels last."""
+    x = ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))  # (B, H + 2, W + 2, C)
+    return ops.conv(x, kernel, strides=2, padding="valid", data_format="channels_last")
+
+
+def depthwise_conv(x, kernel, bias):
+    """Depthwise convolution with stride 1 and zero padding to the same size, channels last."""
+    choose_depthwise_conv(keras.backend.backend())  # raises where the user chose another formulation
+    return ops.add(ops.depthwise_conv(x, kernel, padding="same", data_format="channels_last"), bias)

@@ -1,0 +1,22 @@
+"""The kernels that PyTorch computes faster than `keras.ops` asks it to."""
+
+from torch.nn import functional
+
+from keras_mambaout.config import choose_depthwise_conv
+
+
+def dense(x, kernel, bias):
+    """`x @ kernel + bias` over the last axis: one fused call instead of a product and a sum."""
+    return functional.linear(x, kernel.T, bias)
+
+
+def depthwise_conv(x, kernel, bias):
+    """Depthwise convolution with stride 1 and zero padding to the same size, channels last.
+
+    `permute` only relabels the axes and leaves the memory channels last, as PyTorch's convolution
+    takes it; `keras.ops.depthwise_conv` copies the image to channels first and back.
+    """
+    choose_depthwise_conv("torch")  # raises where the user chose a formulation PyTorch has not
+    side, _, channels, _ = kernel.shape
+    x = functional.conv2d(x.permute(0, 3, 1, 2), kernel.permute(2, 3, 0, 1), bias, padding=side // 2, groups=channels)
+    return x.permute(0, 2, 3, 1)
