@@ -1,5 +1,6 @@
 """MambaOut for Keras 3, on TensorFlow, JAX and PyTorch."""
 
+from keras_mambaout import config
 from keras_mambaout.config import MambaOutConfig
 from keras_mambaout.preprocessing.load_image import load_image
 from keras_mambaout.preprocessing.imagenet import decode_predictions, preprocess_input, resize_and_center_crop
@@ -23,5 +24,6 @@ from keras_mambaout.models.registry import (
 from keras_mambaout.weights.download import DownloadError
 from keras_mambaout.weights.loader import load_weights, save_safetensors
 from keras_mambaout.weights.pretrained import list_weights
+from keras_mambaout.compare.comparison import compare
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""The command line: `keras-mambaout predict` and `keras-mambaout list`."""
+"""The command line: `keras-mambaout predict`, `compare` and `list`."""
 
 import argparse
 import json
@@ -6,6 +6,9 @@ import sys
 
 import numpy as np
 
+from keras_mambaout.compare.comparison import BACKENDS, compare
+from keras_mambaout.compare.differences import TOLERANCES
+from keras_mambaout.compare.report import format_report
 from keras_mambaout.config import VARIANTS
 from keras_mambaout.models.registry import create_model, list_models
 from keras_mambaout.preprocessing.imagenet import decode_predictions, resize_and_center_crop
@@ -16,14 +19,14 @@ from keras_mambaout.weights.pretrained import PUBLISHED, PublishedWeights, resol
 
 
 def main(arguments=None):
-    """Runs one command and returns its exit status: 0, or 1 after a one-line error."""
+    """Runs one command and returns its exit status: 0, or 1 after a one-line error or a disagreement."""
     args = _parser().parse_args(arguments)
     try:
-        args.run(args)
+        status = args.run(args)
     except (ValueError, DownloadError, ImportError) as error:
         print(f"keras-mambaout: error: {error}", file=sys.stderr)
         return 1
-    return 0
+    return status or 0
 
 
 def _parser():
@@ -42,6 +45,19 @@ def _parser():
     predict.add_argument("--top", type=int, default=5, help="classes to print for a photo (default: %(default)s)")
     predict.add_argument("--batch-size", type=int, default=32, help="photos at a time (default: %(default)s)")
     predict.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+    comparison = commands.add_parser("compare", help="compare backends: speed, memory, and whether they agree")
+    comparison.set_defaults(run=_compare)
+    comparison.add_argument("--model", default="mambaout_tiny", help="model name or .keras file (default: %(default)s)")
+    comparison.add_argument("--weights", help="imagenet, a published tag or a file (default: drawn)")
+    comparison.add_argument("--backends", default=",".join(BACKENDS), help="with commas (default: %(default)s)")
+    comparison.add_argument("--batch-size", type=int, default=8, help="images in the batch (default: %(default)s)")
+    comparison.add_argument("--size", type=int, default=224, help="side of the images in pixels (default: %(default)s)")
+    comparison.add_argument("--precision", default="float32", choices=list(TOLERANCES), help="(default: %(default)s)")
+    comparison.add_argument("--steps", type=int, default=20, help="timed calls and steps of fit (default: %(default)s)")
+    comparison.add_argument("--images", metavar="FOLDER", help="folder of images (default: noise)")
+    comparison.add_argument("--output", default="compare", metavar="FOLDER", help="(default: %(default)s)")
+    comparison.add_argument("--perturb", help=argparse.SUPPRESS)  # BACKEND:LAYER is made wrong, for tests
 
     listing = commands.add_parser("list", help="list models and their published weights")
     listing.set_defaults(run=_list)
@@ -75,6 +91,26 @@ def _predict(args):
         print(path)
         for synset, name, score in predictions:
             print(f"  {score:7.2%}  {name.replace('_', ' ')} ({synset})")
+
+
+def _compare(args):
+    """Returns 1 if the backends disagree, else 0."""
+    perturb = dict([args.perturb.split(":")]) if args.perturb else None
+    report = compare(
+        args.model,
+        weights=args.weights,
+        backends=args.backends.split(","),
+        batch_size=args.batch_size,
+        size=args.size,
+        precision=args.precision,
+        steps=args.steps,
+        images=args.images,
+        output=args.output,
+        perturb=perturb,
+    )
+    print(format_report(report))
+    print(f"Written: {args.output}/compare.json, compare.md, compare.png")
+    return 0 if report["agree"] else 1
 
 
 def _list(args):

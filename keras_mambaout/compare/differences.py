@@ -1,0 +1,78 @@
+"""How far the results of two backends lie apart, and whether that is further than rounding goes."""
+
+import itertools
+
+import numpy as np
+
+# Relative to the largest value, as measured between backends on the package's models, with margin.
+TOLERANCES = {
+    "float32": {"layers": 1e-4, "gradients": 1e-3, "losses": 1e-3},
+    "mixed_bfloat16": {"layers": 1e-1, "gradients": 5e-1, "losses": 1e-1},
+}
+
+
+def relative_difference(a, b):
+    """`max |a - b| / max |b|`, infinite where a value is not finite; absolute where `b` is all zeros."""
+    if a.shape != b.shape or not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return float("inf")
+    scale = np.abs(b).max(initial=0.0)
+    return float(np.abs(a - b).max(initial=0.0) / (scale if scale > 0 else 1.0))
+
+
+def compare_arrays(first, second):
+    """Relative difference of each of two dictionaries' arrays; infinite where one lacks it."""
+    missing = np.array([np.nan])
+    names = sorted(first.keys() | second.keys())
+    return {name: relative_difference(first.get(name, missing), second.get(name, missing)) for name in names}
+
+
+def compare_backends(results):
+    """Returns the differences between each pair of backends.
+
+    Args:
+        results: `{backend: {"layers": {name: array}, "gradients": {name: array}, "losses": [float]}}`.
+
+    Returns:
+        A list of `{"backends": [a, b], "layers": {...}, "outputs": float, "gradients": {...},
+        "losses": float}`; `outputs` is the last layer's difference.
+    """
+    pairs = []
+    for a, b in itertools.combinations(results, 2):
+        layers = compare_arrays(results[a]["layers"], results[b]["layers"])
+        losses = relative_difference(np.array(results[a]["losses"]), np.array(results[b]["losses"]))
+        pairs.append(
+            {
+                "backends": [a, b],
+                "layers": layers,
+                "outputs": layers[max(layers)],
+                "gradients": compare_arrays(results[a]["gradients"], results[b]["gradients"]),
+                "losses": losses,
+            }
+        )
+    return pairs
+
+
+def disagreements(pairs, tolerance):
+    """Returns a sentence for each pair and kind of result beyond the tolerance.
+
+    The layers come first and name the first one, in the model's order, that differs: what comes
+    after it differs because of it.
+    """
+    sentences = []
+    for pair in pairs:
+        names = " and ".join(pair["backends"])
+        for kind, what in (("layers", "output of layer"), ("gradients", "gradient of")):
+            for name, difference in pair[kind].items():
+                if difference > tolerance[kind]:
+                    label = name.split(" ", 1)[1]
+                    sentences.append(
+                        f"{names} differ first in the {what} {label}: by {difference:.1e} of the largest "
+                        f"value, where {tolerance[kind]:.0e} is allowed."
+                    )
+                    break
+        if pair["losses"] > tolerance["losses"]:
+            sentences.append(
+                f"{names} differ in the losses of fit: by {pair['losses']:.1e} of the largest, "
+                f"where {tolerance['losses']:.0e} is allowed."
+            )
+    return sentences

@@ -1,0 +1,71 @@
+"""The models that can be compared and what is asked of them, the same on every backend."""
+
+import keras
+import numpy as np
+
+from keras_mambaout.config import VARIANTS
+from keras_mambaout.models.registry import create_model
+
+
+def build_model(model, input_shape):
+    """Builds a model with fresh weights, or loads a saved one.
+
+    Args:
+        model: A name of `list_models()`, built with logits as output; a model of
+            `keras.applications`, such as `"ConvNeXtTiny"`; or the path of a `.keras` file.
+        input_shape: `(H, W, 3)`, the shape of one image.
+
+    Raises:
+        ValueError: If there is no such model.
+    """
+    if model.endswith(".keras"):
+        return keras.models.load_model(model, compile=False)
+    if model in VARIANTS:
+        return create_model(model, weights=None, input_shape=tuple(input_shape), classifier_activation=None)
+    application = getattr(keras.applications, model, None)
+    if application is None or not model[0].isupper():
+        raise ValueError(
+            f"There is no model {model!r}: give one of {', '.join(VARIANTS)}, a model of keras.applications "
+            "such as ConvNeXtTiny, or the path of a .keras file."
+        )
+    return application(weights=None, input_shape=tuple(input_shape), classifier_activation=None)
+
+
+def loss_and_targets(model, images, labels):
+    """The loss a model is trained with, and its targets.
+
+    A classifier, that is one output `(B, classes)`, has the cross-entropy with `labels` modulo
+    `classes`. Any other model has the mean square of each of its outputs.
+    """
+    outputs = model.predict_on_batch(images)
+    if isinstance(outputs, np.ndarray) and outputs.ndim == 2:
+        probabilities = outputs.min() >= 0 and np.allclose(outputs.sum(axis=-1), 1, atol=1e-2)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=not probabilities)
+        return loss, labels % outputs.shape[-1]
+    return keras.losses.MeanSquaredError(), keras.tree.map_structure(np.zeros_like, outputs)
+
+
+def layer_outputs(model, images):
+    """Returns `{"001 stem": array, ...}`: each layer's output in the model's order, in float32.
+
+    A model that is not functional has only its own outputs.
+    """
+    if isinstance(model, keras.models.Sequential | keras.Model) and getattr(model, "operations", None):
+        layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
+        outputs = keras.Model(model.inputs, [layer.output for layer in layers]).predict_on_batch(images)
+        names = [layer.name for layer in layers]
+    else:
+        outputs, names = [model.predict_on_batch(images)], [model.name]
+    arrays = {}
+    for index, (name, output) in enumerate(zip(names, outputs, strict=True), start=1):
+        parts = keras.tree.flatten(output)
+        for part, array in enumerate(parts):
+            suffix = f" {part}" if len(parts) > 1 else ""
+            arrays[f"{index:03d} {name}{suffix}"] = np.asarray(array, "float32")
+    return arrays
+
+
+def total_loss(loss, targets, outputs):
+    """The scalar that `fit` minimises: the sum of the loss over all outputs."""
+    pairs = zip(keras.tree.flatten(targets), keras.tree.flatten(outputs), strict=True)
+    return sum(loss(target, output) for target, output in pairs)

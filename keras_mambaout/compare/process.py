@@ -1,0 +1,77 @@
+"""A persistent worker process that is asked for one thing at a time."""
+
+import json
+import os
+import subprocess
+import tempfile
+
+
+class WorkerError(RuntimeError):
+    """A worker could not start, died or refused a request; the message is one line."""
+
+
+class Worker:
+    """A subprocess that answers requests by `protocol.serve`.
+
+    Args:
+        name: Name in errors.
+        command: Command line as a list.
+        environment: Variables set on top of this process's own.
+
+    Example:
+    ```python
+    with Worker("jax", [sys.executable, "-m", "keras_mambaout.compare.worker"], {"KERAS_BACKEND": "jax"}) as worker:
+        worker.request("versions")
+    ```
+    """
+
+    def __init__(self, name, command, environment):
+        self.name = name
+        self._errors = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115, closed by close()
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            env={**os.environ, **environment},
+        )
+
+    def request(self, method, **arguments):
+        """Returns what the worker's method returns.
+
+        Raises:
+            WorkerError: If the method fails there or the process has ended.
+        """
+        try:
+            self._process.stdin.write(json.dumps({"method": method, "arguments": arguments}) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise WorkerError(f"{self.name}: the process ended: {self._last_error_line()}")
+        reply = json.loads(line)
+        if "error" in reply:
+            raise WorkerError(f"{self.name}: {reply['error']}")
+        return reply["result"]
+
+    def close(self):
+        """Ends the process."""
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.kill()
+        self._process.wait()
+        self._errors.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def _last_error_line(self):
+        self._process.wait()
+        self._errors.seek(0)
+        lines = self._errors.read().strip().splitlines()
+        return lines[-1] if lines else f"exit status {self._process.returncode}"

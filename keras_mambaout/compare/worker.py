@@ -1,0 +1,115 @@
+"""What one backend is asked during a comparison: `python -m keras_mambaout.compare.worker`.
+
+`KERAS_BACKEND` says which backend. Arrays travel in `.npz` files, everything else in the pipe.
+"""
+
+import platform
+import time
+
+import keras
+import numpy as np
+
+import keras_mambaout
+from keras_mambaout.compare import frameworks, models
+from keras_mambaout.compare.protocol import serve
+
+
+class KerasWorker:
+    """One model on one backend, with its batch. The public methods are the requests."""
+
+    def describe(self):
+        """Returns the versions, the device and the formulation of the depthwise convolution."""
+        device_platform, device = frameworks.device()
+        return {
+            "versions": {
+                "keras_mambaout": keras_mambaout.__version__,
+                "keras": keras.__version__,
+                frameworks.BACKEND: frameworks.version(),
+                "python": platform.python_version(),
+            },
+            "device": device,
+            "depthwise_conv": keras_mambaout.config.choose_depthwise_conv(frameworks.BACKEND, device_platform),
+        }
+
+    def build(self, model, batch, weights=None, precision="float32", learning_rate=1e-4, perturb=()):
+        """Builds the model, loads weights and batch; returns the seconds of building.
+
+        Args:
+            model: As `compare.models.build_model` takes it.
+            batch: `.npz` file with `images` and `labels`.
+            weights: `.weights.h5` file, `None` to keep the model's own.
+            precision: Dtype policy.
+            learning_rate: AdamW's.
+            perturb: `{backend: layer name}`: there, that layer's first weight is made wrong, to test
+                that it is noticed.
+        """
+        keras.config.set_dtype_policy(precision)
+        keras.utils.set_random_seed(0)
+        with np.load(batch) as arrays:
+            self.images, self.labels = arrays["images"], arrays["labels"]
+        self.learning_rate = learning_rate
+        start = time.perf_counter()
+        self.model = models.build_model(model, self.images.shape[1:])
+        seconds = time.perf_counter() - start
+        if weights is not None:
+            self.model.load_weights(weights)
+        if frameworks.BACKEND in perturb:
+            variable = self.model.get_layer(perturb[frameworks.BACKEND]).trainable_variables[0]
+            variable.assign(1.1 * variable.numpy() + 0.1)
+        self.start_values = self.model.get_weights()
+        self.loss, self.targets = models.loss_and_targets(self.model, self.images, self.labels)
+        self._compile()
+        return seconds
+
+    def layers(self, folder):
+        """Writes the output of every layer to `BACKEND_layers.npz`, named as by `models.layer_outputs`."""
+        self._restore()
+        np.savez(f"{folder}/{frameworks.BACKEND}_layers.npz", **models.layer_outputs(self.model, self.images))
+
+    def gradients(self, folder):
+        """Writes the gradient of the loss for every trainable weight to `BACKEND_gradients.npz`."""
+        self._restore()
+        _, grads = frameworks.value_and_gradients(
+            self.model, self.images, lambda outputs: models.total_loss(self.loss, self.targets, outputs)
+        )
+        numbered = enumerate(((path, grad) for path, grad in grads.items() if grad is not None), start=1)
+        arrays = {f"{number:04d} {path}": grad for number, (path, grad) in numbered}
+        np.savez(f"{folder}/{frameworks.BACKEND}_gradients.npz", **arrays)
+
+    def fit(self, steps):
+        """Trains on the batch with `model.fit`, a step an epoch; returns the loss of each step."""
+        self._restore()
+        history = self.model.fit(
+            self.images, self.targets, batch_size=len(self.images), epochs=steps, shuffle=False, verbose=0
+        )
+        return [float(loss) for loss in history.history["loss"]]
+
+    def forward(self):
+        """Returns the seconds of one `predict_on_batch`, which ends with NumPy arrays."""
+        start = time.perf_counter()
+        self.model.predict_on_batch(self.images)
+        return time.perf_counter() - start
+
+    def train_step(self):
+        """Returns the seconds of one `train_on_batch`, until the new weights are there."""
+        start = time.perf_counter()
+        self.model.train_on_batch(self.images, self.targets)
+        frameworks.synchronize(self.model)
+        return time.perf_counter() - start
+
+    def peak_memory(self):
+        """Returns `frameworks.peak_memory()`."""
+        return frameworks.peak_memory()
+
+    def _restore(self):
+        """The weights and the optimizer as they were before the first train step."""
+        self.model.set_weights(self.start_values)
+        self._compile()
+
+    def _compile(self):
+        self.model.compile(optimizer=keras.optimizers.AdamW(self.learning_rate), loss=self.loss)
+
+
+if __name__ == "__main__":
+    worker = KerasWorker()
+    serve({name: getattr(worker, name) for name in vars(KerasWorker) if not name.startswith("_")})
