@@ -106,6 +106,7 @@ def _compare(args):
         steps=args.steps,
         images=args.images,
         output=args.output,
+        verbose=sys.stdout.isatty(),
         perturb=perturb,
     )
     print(format_report(report))

@@ -127,13 +127,24 @@ def test_finetune_from_scratch_holds_out_a_fifth_and_skips_the_frozen_phase(exec
     assert printed.count("Epoch 1/2") == 1 and "Epoch 1/1" not in printed
 
 
+def test_compare_backends(execute, tmp_path):
+    settings = {"model": "mambaout_test", "backends": ["tensorflow", "torch"], "batch_size": 1, "size": 32, "steps": 2}
+    printed = execute("08_compare_backends", **settings)
+    assert "The backends agree." in printed and "| tensorflow / torch " in printed
+    assert (tmp_path / "output" / "compare" / "compare.png").stat().st_size > 10_000
+
+
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_a_script_ends_with_one_line_where_the_weights_cannot_be_downloaded(script, tmp_path):
     for photo in ("red/1.png", "red/2.png", "red/3.png", "blue/1.png", "blue/2.png", "blue/3.png"):
         path = tmp_path / "photos" / photo
         path.parent.mkdir(parents=True, exist_ok=True)
         PIL.Image.new("RGB", (40, 40), path.parent.name).save(path)
-    arguments = ["--data-dir", "photos"] if "finetune" in script.stem else ["photos/red/1.png"]
+    arguments = {
+        "01_classify_image": ["photos/red/1.png"],
+        "02_finetune_flowers": ["--data-dir", "photos"],
+        "08_compare_backends": ["--weights", "imagenet"],
+    }[script.stem]
     environment = {
         **os.environ,
         "HF_HUB_OFFLINE": "1",

@@ -1,0 +1,73 @@
+"""timm's MambaOut as a contender of speed.py, run by an interpreter that has timm (not by this one's).
+
+Answers the requests of `keras_mambaout.compare.worker`; `KIND=compile` uses `torch.compile`.
+"""
+
+import os
+import pathlib
+import platform
+import resource
+import sys
+import time
+
+import numpy as np
+import timm
+import torch
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "keras_mambaout" / "compare"))
+from protocol import serve  # standard library only: this interpreter has no Keras
+
+CUDA = torch.cuda.is_available()
+DEVICE = torch.device("cuda" if CUDA else "cpu")
+
+
+def describe():
+    versions = {"timm": timm.__version__, "torch": torch.__version__, "python": platform.python_version()}
+    return {"versions": versions, "device": torch.cuda.get_device_name() if CUDA else f"CPU, {os.cpu_count()} cores"}
+
+
+class TimmWorker:
+    def build(self, model, batch, precision="float32", learning_rate=1e-4):
+        with np.load(batch) as arrays:
+            images, labels = arrays["images"], arrays["labels"]
+        start = time.perf_counter()
+        self.model = timm.create_model(model).to(DEVICE)
+        seconds = time.perf_counter() - start
+        self.function = torch.compile(self.model) if os.environ.get("KIND") == "compile" else self.model
+        self.images = torch.tensor((images / 255 - 0.45) / 0.226).permute(0, 3, 1, 2).contiguous()
+        self.labels = torch.tensor(labels).long()
+        self.autocast = torch.autocast(DEVICE.type, torch.bfloat16, enabled=precision == "mixed_bfloat16")
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), learning_rate)
+        self.loss = torch.nn.CrossEntropyLoss()
+        return seconds
+
+    def forward(self):
+        start = time.perf_counter()
+        self.model.eval()
+        with torch.inference_mode(), self.autocast:
+            self.function(self.images.to(DEVICE)).float().softmax(-1).cpu().numpy()
+        return time.perf_counter() - start
+
+    def train_step(self):
+        start = time.perf_counter()
+        self.model.train()
+        self.optimizer.zero_grad()
+        with self.autocast:
+            loss = self.loss(self.function(self.images.to(DEVICE)), self.labels.to(DEVICE))
+        loss.backward()
+        self.optimizer.step()
+        loss.item()
+        if CUDA:
+            torch.cuda.synchronize()
+        return time.perf_counter() - start
+
+
+def peak_memory():
+    if CUDA:
+        return torch.cuda.max_memory_allocated()
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+worker = TimmWorker()
+methods = {"describe": describe, "peak_memory": peak_memory}
+serve({**methods, "build": worker.build, "forward": worker.forward, "train_step": worker.train_step})
