@@ -7,7 +7,7 @@ import numpy as np
 # Relative to the largest value, as measured between backends on the package's models, with margin.
 TOLERANCES = {
     "float32": {"layers": 1e-4, "gradients": 1e-3, "losses": 1e-3},
-    "mixed_bfloat16": {"layers": 1e-1, "gradients": 5e-1, "losses": 1e-1},
+    "mixed_bfloat16": {"layers": 1e-1, "gradients": 5e-1, "losses": 1e-2},
 }
 
 

@@ -1,5 +1,6 @@
 """A persistent worker process that is asked for one thing at a time."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -58,9 +59,10 @@ class Worker:
 
     def close(self):
         """Ends the process."""
-        self._process.stdin.close()
-        self._process.stdout.close()
         self._process.kill()
+        with contextlib.suppress(BrokenPipeError):  # a request that a dead process has not read
+            self._process.stdin.close()
+        self._process.stdout.close()
         self._process.wait()
         self._errors.close()
 

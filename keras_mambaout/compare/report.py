@@ -145,7 +145,11 @@ def _draw_speed(axes, rows):
 
 
 def _draw_losses(axes, rows):
-    styles = ({"linewidth": 5, "alpha": 0.35}, {"linewidth": 2.5}, {"linewidth": 1.2, "linestyle": "--"})
+    styles = (
+        {"linewidth": 5, "alpha": 0.35},
+        {"linewidth": 2.5},
+        {"linestyle": "none", "marker": "o", "markersize": 4},
+    )
     for (backend, row), style in zip(rows.items(), styles, strict=False):
         axes.plot(range(1, len(row["losses"]) + 1), row["losses"], color=COLORS[backend], label=backend, **style)
     axes.set(title="Losses of model.fit", xlabel="step", ylabel="loss")

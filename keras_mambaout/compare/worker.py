@@ -40,7 +40,7 @@ class KerasWorker:
             weights: `.weights.h5` file, `None` to keep the model's own.
             precision: Dtype policy.
             learning_rate: AdamW's.
-            perturb: `{backend: layer name}`: there, that layer's first weight is made wrong, to test
+            perturb: `{backend: layer name}`: there, that layer's last weight is made wrong, to test
                 that it is noticed.
         """
         keras.config.set_dtype_policy(precision)
@@ -54,7 +54,7 @@ class KerasWorker:
         if weights is not None:
             self.model.load_weights(weights)
         if frameworks.BACKEND in perturb:
-            variable = self.model.get_layer(perturb[frameworks.BACKEND]).trainable_variables[0]
+            variable = self.model.get_layer(perturb[frameworks.BACKEND]).trainable_variables[-1]
             variable.assign(1.1 * variable.numpy() + 0.1)
         self.start_values = self.model.get_weights()
         self.loss, self.targets = models.loss_and_targets(self.model, self.images, self.labels)
