@@ -122,8 +122,11 @@ def table(race):
         cells += [f"{row['memory'] / 1e9:.2f} GB", f"{row['memory'] / reference['memory']:.2f}"]
         cells += [f"{row['first forward']:.1f} s", f"{row['first train_step']:.1f} s"]
         lines.append("| " + " | ".join(cells) + " |")
-    versions = {name: version for row in rows.values() for name, version in row["versions"].items()}
-    return "\n".join([*lines, "", ", ".join(f"{name} {version}" for name, version in versions.items()), ""])
+    lines.append("")
+    lines += [
+        f"- {name}: {', '.join(f'{what} {n}' for what, n in row['versions'].items())}" for name, row in rows.items()
+    ]
+    return "\n".join([*lines, ""])
 
 
 def ratio(times, reference):

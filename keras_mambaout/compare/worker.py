@@ -44,7 +44,6 @@ class KerasWorker:
                 that it is noticed.
         """
         keras.config.set_dtype_policy(precision)
-        keras.utils.set_random_seed(0)
         with np.load(batch) as arrays:
             self.images, self.labels = arrays["images"], arrays["labels"]
         self.learning_rate = learning_rate
