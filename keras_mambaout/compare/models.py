@@ -35,14 +35,17 @@ def loss_and_targets(model, images, labels):
     """The loss a model is trained with, and its targets.
 
     A classifier, that is one output `(B, classes)`, has the cross-entropy with `labels` modulo
-    `classes`. Any other model has the mean square of each of its outputs.
+    `classes`. Any other model has the mean squared error of each of its outputs to drawn targets
+    (to zeros, the gradient of a normalised output would be nothing but rounding).
     """
     outputs = model.predict_on_batch(images)
     if isinstance(outputs, np.ndarray) and outputs.ndim == 2:
         probabilities = outputs.min() >= 0 and np.allclose(outputs.sum(axis=-1), 1, atol=1e-2)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=not probabilities)
         return loss, labels % outputs.shape[-1]
-    return keras.losses.MeanSquaredError(), keras.tree.map_structure(np.zeros_like, outputs)
+    rng = np.random.default_rng(0)
+    targets = keras.tree.map_structure(lambda output: rng.normal(size=output.shape).astype("float32"), outputs)
+    return keras.losses.MeanSquaredError(), targets
 
 
 def layer_outputs(model, images):

@@ -5,6 +5,7 @@ import inspect
 import keras
 import numpy as np
 import pytest
+from conftest import ROOT
 from keras import ops
 from small_model import create, predict
 
@@ -58,3 +59,13 @@ class TestSaving:
         one = model.fit(images, np.array([0, 1]), epochs=1, verbose=0).history["loss"]
         other = loaded.fit(images, np.array([0, 1]), epochs=1, verbose=0).history["loss"]
         np.testing.assert_allclose(one, other, rtol=1e-5)  # the random state of drop path is saved too
+
+
+def test_a_checkpoint_made_before_the_kernels_loads():
+    """`tests/fixtures/make_old_checkpoint.py` made it with Keras' own LayerNormalization, convolutions and blocks."""
+    model = keras.models.load_model(ROOT / "tests" / "fixtures" / "checkpoint_0.1.0a.keras")
+    with np.load(ROOT / "tests" / "fixtures" / "checkpoint_0.1.0a.npz") as expected:
+        outputs = model.predict(expected["images"], verbose=0)
+        assert list(outputs) == ["P2", "P3", "P4", "P5"]
+        for level, output in outputs.items():
+            np.testing.assert_allclose(output, expected[level], rtol=1e-4, atol=1e-5)
