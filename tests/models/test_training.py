@@ -80,3 +80,14 @@ def test_fine_tuning_a_backbone_in_a_model_of_ones_own(flowers):
     assert len(model.trainable_variables) == 2
     backbone.trainable = True
     assert len(model.trainable_variables) == 2 + len(backbone.weights)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="only TensorFlow traces graphs")
+def test_the_train_step_is_traced_once():
+    model = keras_mambaout.create_model("mambaout_test", weights=None, input_shape=(32, 32, 3))
+    model.compile("adamw", "sparse_categorical_crossentropy")
+    calls = []
+    model.train_step = lambda data, step=model.train_step: calls.append(data) or step(data)
+    for _ in range(2):
+        model.train_on_batch(np.zeros((2, 32, 32, 3), "float32"), np.zeros(2, "int32"))
+    assert len(calls) == 1
