@@ -44,13 +44,14 @@ def main():
     races = []
     for model in args.models.split(","):
         for batch_size in map(int, args.batch_sizes.split(",")):
-            races.append(race(model, batch_size, args, timm_contenders(args.timm_python) | ours(model)))
+            fields = [(model, timm_contenders(args.timm_python) | ours(model))]
             if model == "mambaout_tiny" and not args.no_peer:  # apart, for the memory of eight processes
-                races.append(race("ConvNeXtTiny", batch_size, args, ours(model) | ours("ConvNeXtTiny", "ConvNeXt ")))
-    text = "\n".join(table(one) for one in races)
-    print(text)
+                fields.append(("ConvNeXtTiny", ours(model) | ours("ConvNeXtTiny", "ConvNeXt ")))
+            for title, contenders in fields:
+                races.append(race(title, batch_size, args, contenders))
+                print(table(races[-1]), flush=True)
     if args.output:
-        pathlib.Path(args.output).with_suffix(".md").write_text(text)
+        pathlib.Path(args.output).with_suffix(".md").write_text("\n".join(table(one) for one in races))
         draw(races, pathlib.Path(args.output).with_suffix(".png"))
 
 
