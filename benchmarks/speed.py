@@ -22,10 +22,10 @@ import time
 
 import numpy as np
 
-from keras_mambaout.compare.process import Worker, WorkerError
+from keras_mambaout.compare.comparison import BACKENDS
+from keras_mambaout.compare.process import Worker, WorkerError, keras_worker_command
 
 FOLDER = pathlib.Path(__file__).parent
-BACKENDS = ("tensorflow", "jax", "torch")
 REST = 0.1  # seconds between turns, for the threads of the contender before to go to sleep
 
 
@@ -56,9 +56,7 @@ def main():
 
 
 def ours(model, prefix="Keras "):
-    command = [sys.executable, "-m", "keras_mambaout.compare.worker"]
-    environment = {"TF_CPP_MIN_LOG_LEVEL": "3"}
-    return {f"{prefix}{backend}": (command, {**environment, "KERAS_BACKEND": backend}, model) for backend in BACKENDS}
+    return {f"{prefix}{backend}": (*keras_worker_command(backend), model) for backend in BACKENDS}
 
 
 def timm_contenders(python):

@@ -2,7 +2,6 @@
 
 import pathlib
 import statistics
-import sys
 import tempfile
 import time
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from keras_mambaout.compare import models
 from keras_mambaout.compare.differences import TOLERANCES, compare_backends, disagreements
-from keras_mambaout.compare.process import Worker, WorkerError
+from keras_mambaout.compare.process import Worker, WorkerError, keras_worker_command
 from keras_mambaout.compare.report import check_can_draw, write_report
 from keras_mambaout.config import VARIANTS
 from keras_mambaout.models.registry import create_model
@@ -189,9 +188,7 @@ class _Run:
 
     def start(self, arguments):
         for backend in self.rows:
-            environment = {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
-            command = [sys.executable, "-m", "keras_mambaout.compare.worker"]
-            self.workers[backend] = Worker(backend, command, environment)
+            self.workers[backend] = Worker(backend, *keras_worker_command(backend))
         for backend, description in self._ask_all("describe").items():
             self.rows[backend].update(description)
         for backend, seconds in self._ask_all("build", **arguments).items():

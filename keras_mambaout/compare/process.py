@@ -4,7 +4,14 @@ import contextlib
 import json
 import os
 import subprocess
+import sys
 import tempfile
+
+
+def keras_worker_command(backend):
+    """Command line and environment of `compare.worker` on a backend."""
+    command = [sys.executable, "-m", "keras_mambaout.compare.worker"]
+    return command, {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 class WorkerError(RuntimeError):
@@ -21,8 +28,9 @@ class Worker:
 
     Example:
     ```python
-    with Worker("jax", [sys.executable, "-m", "keras_mambaout.compare.worker"], {"KERAS_BACKEND": "jax"}) as worker:
-        worker.request("versions")
+    worker = Worker("jax", *keras_worker_command("jax"))
+    worker.request("describe")
+    worker.close()
     ```
     """
 
@@ -65,12 +73,6 @@ class Worker:
         self._process.stdout.close()
         self._process.wait()
         self._errors.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        self.close()
 
     def _last_error_line(self):
         self._process.wait()

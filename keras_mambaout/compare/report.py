@@ -110,12 +110,10 @@ def _table(rows):
 
 
 def _draw(report, path):
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     rows = {backend: row for backend, row in report["backends"].items() if "error" not in row}
     figure = Figure(figsize=(15, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
     speed, losses, layers = figure.subplots(1, 3)
     figure.suptitle(
         f"{report['model']}, batch {report['batch_size']}, {report['size']} pixels, {report['precision']}", fontsize=12
