@@ -1,6 +1,7 @@
 """The layers of MambaOut, in the order in which an image meets them. They import no models."""
 
 from keras_mambaout.layers.image_normalization import ImageNormalization
+from keras_mambaout.layers.pad_to_multiple import PadToMultiple
 from keras_mambaout.layers.strided_conv import StridedConv2D
 from keras_mambaout.layers.stem import Stem
 from keras_mambaout.layers.downsample import Downsample
@@ -13,6 +14,7 @@ from keras_mambaout.layers.classifier_head import ClassifierHead
 
 __all__ = [
     "ImageNormalization",
+    "PadToMultiple",
     "StridedConv2D",
     "Stem",
     "Downsample",

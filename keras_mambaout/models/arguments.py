@@ -22,13 +22,14 @@ def check_rate(name, value):
     return float(value)
 
 
-def check_classes(value):
+def check_positive_integer(name, value, hint=""):
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(
-            f"`classes` must be an integer of 1 or more, got {value!r}. "
-            "For a model without classifier use `include_top=False`."
-        )
+        raise ValueError(f"`{name}` must be an integer of 1 or more, got {value!r}.{hint}")
     return value
+
+
+def check_classes(value):
+    return check_positive_integer("classes", value, " For a model without classifier use `include_top=False`.")
 
 
 def check_dtype(dtype):

@@ -34,6 +34,10 @@ class MambaOutBackbone(keras.Model):
             (detection, segmentation) needs. They are always trained from scratch.
         drop_path_rate: Stochastic depth of the last block, in `[0, 1)`; it grows linearly from 0 at
             the first. Inference is not affected.
+        pad_to_multiple: Images are padded inside, after the normalisation, with zeros at the bottom
+            and the right until height and width are multiples of this number. 1 pads nothing; with 32
+            each pyramid level has exactly its stride and twice the size of the next at any image
+            size, which feature pyramid networks need.
         data_format: `"channels_last"` or `"channels_first"`, of the model's input and its feature
             outputs; default `keras.config.image_data_format()`. Inside, everything is channels last.
         frozen_layers: Names of layers that are not trained; how a saved model remembers them.
@@ -43,6 +47,7 @@ class MambaOutBackbone(keras.Model):
     Shapes:
         `(B, H, W, C)` -> `(B, ceil(H / 32), ceil(W / 32), dims[-1])`, with pooling
         `(B, dims[-1])`. With channels first `(B, C, H, W)` and `(B, dims[-1], H / 32, W / 32)`.
+        `H` and `W` are those after padding.
 
     Raises:
         ValueError: If an argument is outside of what is listed above, or the weights do not fit.
@@ -66,6 +71,7 @@ class MambaOutBackbone(keras.Model):
         pooling=None,
         output_norms=False,
         drop_path_rate=0.0,
+        pad_to_multiple=1,
         data_format=None,
         frozen_layers=(),
         dtype=None,
@@ -81,6 +87,7 @@ class MambaOutBackbone(keras.Model):
         input_shape = arguments.check_input_shape(input_shape, data_format)
         pooling = arguments.check_choice("pooling", pooling, arguments.POOLINGS)
         drop_path_rate = arguments.check_rate("drop_path_rate", drop_path_rate)
+        pad_to_multiple = arguments.check_positive_integer("pad_to_multiple", pad_to_multiple)
         dtype = arguments.check_dtype(dtype)
         channels_first = data_format == "channels_first"
 
@@ -91,6 +98,8 @@ class MambaOutBackbone(keras.Model):
             x = keras.layers.Permute((2, 3, 1), dtype=dtype, name="to_channels_last")(x)  # (B, H, W, C)
         if include_preprocessing:
             x = layers.ImageNormalization(dtype=keras.config.floatx(), name="image_normalization")(x)
+        if pad_to_multiple > 1:
+            x = layers.PadToMultiple(pad_to_multiple, dtype=dtype, name="pad_to_multiple")(x)
         x = layers.Stem(config.dims[0], config.stem_mid_norm, config.activation, dtype=dtype, name="stem")(x)
 
         pyramid, pyramid_layers = {}, {}
@@ -137,13 +146,19 @@ class MambaOutBackbone(keras.Model):
         self.pooling = pooling
         self.output_norms = output_norms
         self.drop_path_rate = drop_path_rate
+        self.pad_to_multiple = pad_to_multiple
         self.data_format = data_format
         self.dtype_policy = dtype
-        self.pyramid_outputs = pyramid  # level, "P2" to "P5" -> feature
+        self._pyramid_outputs = pyramid
         self.pyramid_level_inputs = pyramid_layers  # level -> name of the layer that puts it out
         self.last_stage_output = x  # channels last and without output norm: what a classifier reads
         freeze_layers(self, frozen_layers)
         load_weights(self, source)
+
+    @property
+    def pyramid_outputs(self):
+        """`{"P2": feature, ..., "P5": feature}`, symbolic tensors."""
+        return dict(self._pyramid_outputs)  # Keras' tracked dict is no output that JAX can compile
 
     def get_config(self):
         return {
@@ -154,6 +169,7 @@ class MambaOutBackbone(keras.Model):
             "pooling": self.pooling,
             "output_norms": self.output_norms,
             "drop_path_rate": self.drop_path_rate,
+            "pad_to_multiple": self.pad_to_multiple,
             "data_format": self.data_format,
             "frozen_layers": frozen_layer_names(self),
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
@@ -163,6 +179,4 @@ class MambaOutBackbone(keras.Model):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        config["dtype"] = keras.dtype_policies.deserialize(config["dtype"])
-        return cls(**config)
+        return cls(**{**config, "dtype": keras.dtype_policies.get(config["dtype"])})

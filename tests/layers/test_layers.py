@@ -9,6 +9,7 @@ from keras_mambaout import layers
 
 LAYERS = {
     "image_normalization": (lambda **k: layers.ImageNormalization(**k), (2, 9, 7, 3)),
+    "pad_to_multiple": (lambda **k: layers.PadToMultiple(4, **k), (2, 9, 7, 3)),
     "strided_conv": (lambda **k: layers.StridedConv2D(6, **k), (2, 9, 7, 4)),
     "stem": (lambda **k: layers.Stem(8, **k), (2, 33, 40, 3)),
     "stem_without_mid_norm": (lambda **k: layers.Stem(8, mid_norm=False, activation="silu", **k), (2, 33, 40, 3)),
