@@ -4,6 +4,7 @@ from keras_mambaout import config
 from keras_mambaout.config import MambaOutConfig
 from keras_mambaout.preprocessing.load_image import load_image
 from keras_mambaout.preprocessing.imagenet import decode_predictions, preprocess_input, resize_and_center_crop
+from keras_mambaout.preprocessing.letterbox import letterbox
 from keras_mambaout.models.backbone import MambaOutBackbone
 from keras_mambaout.models.classifier import MambaOutClassifier
 from keras_mambaout.models.freezing import freeze_stages

@@ -1,0 +1,3 @@
+"""Data sets, as `tf.data` pipelines for any backend."""
+
+from keras_mambaout.data.coco import CocoDataset

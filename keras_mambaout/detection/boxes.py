@@ -1,0 +1,101 @@
+"""Boxes of detectors: formats, clipping to the image, and what stands for no box."""
+
+import keras
+from keras import ops
+
+BOX_FORMATS = ("xyxy", "yxyx", "xywh", "center_xywh", "center_yxhw", "rel_xyxy", "rel_yxyx", "rel_xywh")
+
+
+def check_box_format(name):
+    """Returns `name` if it is one of `BOX_FORMATS`, those that Keras, KerasCV and KerasHub share."""
+    if name not in BOX_FORMATS:
+        raise ValueError(f"`bounding_box_format` must be one of {', '.join(map(repr, BOX_FORMATS))}, got {name!r}.")
+    return name
+
+
+def clip_boxes(boxes, bounding_box_format, size):
+    """Brings boxes into the image.
+
+    Args:
+        boxes: `(..., 4)` in `bounding_box_format`.
+        bounding_box_format: One of `BOX_FORMATS`.
+        size: `(H, W)` of the image in pixels.
+
+    Returns:
+        The boxes as `"xyxy"` in pixels, clipped to the image, and a boolean tensor `(...)`: whether
+        some area is left. It is false for padding (rows of -1) and for numbers that are not finite.
+    """
+    boxes = _convert(boxes, bounding_box_format, "xyxy", size)
+    height, width = (ops.cast(side, "float32") for side in size)
+    left, top, right, bottom = ops.unstack(boxes, axis=-1)
+    left, right = (ops.clip(x, 0.0, width) for x in (left, right))
+    top, bottom = (ops.clip(y, 0.0, height) for y in (top, bottom))
+    return ops.stack([left, top, right, bottom], axis=-1), ops.logical_and(right > left, bottom > top)
+
+
+def clean_labels(boxes, classes, num_classes, bounding_box_format, size, model_size):
+    """Makes labels safe to train on: what is no object can neither match nor give NaN.
+
+    A row is an object if its box has area inside the image and its class is in `[0, num_classes)`.
+    Its box is clipped to the image. Any other row, padding too, becomes a box of one pixel outside
+    the image with class -1: it overlaps nothing, and unlike -1s it can be encoded in every format.
+
+    Args:
+        boxes: `(B, N, 4)` in `bounding_box_format`.
+        classes: `(B, N)`.
+        num_classes: Number of classes.
+        bounding_box_format: One of `BOX_FORMATS`.
+        size: `(H, W)` of the images.
+        model_size: `(H, W)` of the images as the model pads them, at the bottom and the right.
+
+    Returns:
+        Boxes `(B, N, 4)` in `bounding_box_format` of the padded image and classes `(B, N)`.
+    """
+    boxes, has_area = clip_boxes(ops.cast(boxes, "float32"), bounding_box_format, size)
+    classes = ops.cast(classes, "float32")
+    known = ops.logical_and(classes >= 0, classes < num_classes)
+    is_object = ops.logical_and(has_area, known)
+    height, width = (ops.cast(side, "float32") for side in model_size)
+    outside = ops.stack([width, height, width + 1, height + 1])
+    boxes = ops.where(is_object[..., None], boxes, outside)
+    return _convert(boxes, "xyxy", bounding_box_format, model_size), ops.where(is_object, classes, -1.0)
+
+
+def restore_detections(detections, bounding_box_format, size, model_size):
+    """Brings detections on padded images back to the images.
+
+    Boxes are clipped to the image; what lies in the padding alone is no detection.
+
+    Args:
+        detections: Dict of `"boxes"` `(B, N, 4)` in `bounding_box_format` of the padded image,
+            `"confidence"` and classes `(B, N)` by descending confidence, and `"num_detections"` `(B,)`.
+        bounding_box_format: One of `BOX_FORMATS`.
+        size: `(H, W)` of the images.
+        model_size: `(H, W)` of the padded images.
+
+    Returns:
+        Such a dict, with boxes in `bounding_box_format` of the image and -1 in rows without detection.
+    """
+    detections = dict(detections)
+    rows, counts = ops.arange(detections["boxes"].shape[1]), detections.pop("num_detections")
+    boxes = _convert(detections.pop("boxes"), bounding_box_format, "xyxy", model_size)
+    boxes, has_area = clip_boxes(boxes, "xyxy", size)
+    boxes = _convert(boxes, "xyxy", bounding_box_format, size)
+    is_detection = ops.logical_and(rows[None] < ops.cast(counts, rows.dtype)[:, None], has_area)
+
+    confidence = ops.where(is_detection, detections.pop("confidence"), -1.0)
+    confidence, order = ops.top_k(confidence, confidence.shape[1])  # detections first
+    found = confidence >= 0
+    boxes = ops.take_along_axis(boxes, order[..., None], axis=1)
+    classes = {name: ops.take_along_axis(values, order, axis=1) for name, values in detections.items()}
+    return {
+        "boxes": ops.where(found[..., None], boxes, -1.0),
+        "confidence": confidence,
+        **{name: ops.where(found, values, -1.0) for name, values in classes.items()},
+        "num_detections": ops.sum(ops.cast(found, "int32"), axis=-1),
+    }
+
+
+def _convert(boxes, source, target, size):
+    height, width = (ops.cast(side, "float32") for side in size)
+    return keras.utils.bounding_boxes.convert_format(boxes, source=source, target=target, height=height, width=width)

@@ -1,0 +1,6 @@
+"""How good a model is: one metric a file."""
+
+from keras_mambaout.evaluation.coco_results import detections_to_results
+from keras_mambaout.evaluation.coco_map import coco_metrics, format_metrics
+from keras_mambaout.evaluation.evaluate_detector import CocoMeanAveragePrecision, evaluate_detector
+from keras_mambaout.evaluation.pictures import draw_examples

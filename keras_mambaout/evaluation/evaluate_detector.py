@@ -1,0 +1,147 @@
+"""A detector's average precision on a data set, after training and during it."""
+
+import keras
+
+from keras_mambaout.data.extras import progress_bar
+from keras_mambaout.data.resize import ResizeRule
+from keras_mambaout.detection.boxes import BOX_FORMATS, check_box_format
+from keras_mambaout.evaluation.coco_map import IOU_TYPES, coco_metrics
+from keras_mambaout.evaluation.coco_results import detections_to_results
+from keras_mambaout.models.arguments import check_choice, check_positive_integer
+
+
+def evaluate_detector(
+    model,
+    dataset,
+    batch_size=8,
+    image_size=None,
+    short_side=None,
+    long_side=1333,
+    verbose="auto",
+    iou_type="bbox",
+    max_detections=100,
+):
+    """Returns COCO's average precision of a detector on a data set.
+
+    Args:
+        model: A model with the attribute `bounding_box_format` whose `predict_on_batch` takes images
+            0-255 `(B, H, W, 3)` and returns decoded detections, as `detections_to_results` takes them.
+        dataset: A `CocoDataset`.
+        batch_size: Images in a batch.
+        image_size: How images are resized; exactly one of it and `short_side`, as for
+            `CocoDataset.batches`.
+        short_side: See `image_size`.
+        long_side: See `CocoDataset.batches`.
+        verbose: 1 shows a progress bar, 0 none, `"auto"` one where stdout is a terminal.
+        iou_type: `"bbox"`, or `"segm"` for models that return `"masks"`.
+        max_detections: How many detections of an image and class count.
+
+    Returns:
+        What `coco_metrics` returns.
+
+    Raises:
+        ValueError: If the model is no detector, or an argument is outside of what is listed above.
+
+    Example:
+    ```python
+    metrics = evaluate_detector(model, dataset, image_size=640)
+    print(format_metrics(metrics))
+    ```
+    """
+    bounding_box_format = _box_format(model)
+    check_choice("iou_type", iou_type, IOU_TYPES)
+    batches = dataset.batches(batch_size, image_size, short_side, long_side)
+    update = progress_bar(len(dataset), verbose, "image")
+    results, done = [], 0
+    for images, labels in batches.as_numpy_iterator():
+        image_ids = labels["image_id"].tolist()
+        original_sizes = [dataset.image_size(image_id) for image_id in image_ids] if iou_type == "segm" else None
+        results += detections_to_results(
+            _to_numpy(model.predict_on_batch(images)),
+            image_ids,
+            labels["scale"],
+            dataset.category_ids,
+            bounding_box_format,
+            images.shape[1:3],
+            original_sizes,
+        )
+        done += len(image_ids)
+        update(done)
+    return coco_metrics(dataset.ground_truth, results, iou_type, max_detections)
+
+
+class CocoMeanAveragePrecision(keras.callbacks.Callback):
+    """Adds COCO's average precision to the logs of `fit`, as `val_AP`, `val_AP50`, ...
+
+    Put it before callbacks that monitor it, such as `EarlyStopping(monitor="val_AP", mode="max")`.
+
+    Args:
+        dataset: A `CocoDataset`.
+        batch_size: Images in a batch.
+        image_size: How images are resized; exactly one of it and `short_side`, as for
+            `CocoDataset.batches`.
+        short_side: See `image_size`.
+        long_side: See `CocoDataset.batches`.
+        every: Evaluates after each so many epochs; in between the logs are without these keys.
+        prefix: What the names in the logs begin with.
+        verbose: As for `evaluate_detector`.
+        iou_type: `"bbox"`, or `"segm"` for models that return `"masks"`.
+
+    Raises:
+        ValueError: If an argument is outside of what is listed above, or the model is no detector.
+
+    Example:
+    ```python
+    precision = CocoMeanAveragePrecision(val_dataset, image_size=640)
+    best = keras.callbacks.ModelCheckpoint("best.keras", monitor="val_AP", mode="max", save_best_only=True)
+    model.fit(train_dataset.batches(image_size=640, training=True), epochs=12, callbacks=[precision, best])
+    ```
+    """
+
+    def __init__(
+        self,
+        dataset,
+        batch_size=8,
+        image_size=None,
+        short_side=None,
+        long_side=1333,
+        every=1,
+        prefix="val_",
+        verbose=0,
+        iou_type="bbox",
+    ):
+        super().__init__()
+        ResizeRule(image_size, short_side, long_side)
+        self.dataset, self.every, self.prefix = dataset, check_positive_integer("every", every), prefix
+        self.options = {
+            "batch_size": check_positive_integer("batch_size", batch_size),
+            "image_size": image_size,
+            "short_side": short_side,
+            "long_side": long_side,
+            "verbose": verbose,
+            "iou_type": check_choice("iou_type", iou_type, IOU_TYPES),
+        }
+
+    def on_train_begin(self, logs=None):
+        _box_format(self.model)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.every == 0 and logs is not None:
+            metrics = evaluate_detector(self.model, self.dataset, **self.options)
+            logs.update({f"{self.prefix}{name}": value for name, value in metrics.items()})
+
+
+def _box_format(model):
+    name = getattr(model, "bounding_box_format", None)
+    if name is None:
+        raise ValueError(
+            f"{type(model).__name__} has no attribute `bounding_box_format`, so it is no detector: give a model whose "
+            f"`predict_on_batch` returns boxes, and set it to one of {', '.join(map(repr, BOX_FORMATS))}."
+        )
+    return check_box_format(name)
+
+
+def _to_numpy(predictions):
+    if not isinstance(predictions, dict):
+        return predictions
+    return {key: keras.ops.convert_to_numpy(value) for key, value in predictions.items()}
