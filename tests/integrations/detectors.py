@@ -1,0 +1,46 @@
+"""The detectors that the tests build, each in a box format of its own."""
+
+import dataclasses
+from collections.abc import Callable
+
+import keras
+
+from keras_mambaout.integrations import keras_cv, keras_hub
+
+CLASSES = 80
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    build: Callable
+    bounding_box_format: str
+    losses: dict  # what `compile` needs beside the optimizer
+    class_name: str
+
+    def detector(self, bounding_box_format=None, num_classes=CLASSES, **kwargs):
+        return self.build(
+            "mambaout_test",
+            num_classes=num_classes,
+            bounding_box_format=bounding_box_format or self.bounding_box_format,
+            weights=None,
+            **kwargs,
+        )
+
+    def compile(self, detector, learning_rate=2e-4):
+        optimizer = keras.optimizers.AdamW(learning_rate, global_clipnorm=10.0)
+        detector.compile(optimizer=optimizer, **self.losses)
+        return detector
+
+
+CASES = {
+    "keras_cv_retinanet": Case(
+        keras_cv.retinanet, "rel_xywh", {"box_loss": "smoothl1", "classification_loss": "focal"}, "classes"
+    ),
+    "keras_cv_yolov8": Case(
+        keras_cv.yolov8_detector,
+        "center_yxhw",
+        {"box_loss": "ciou", "classification_loss": "binary_crossentropy"},
+        "classes",
+    ),
+    "keras_hub_retinanet": Case(keras_hub.retinanet, "rel_yxyx", {}, "labels"),
+}

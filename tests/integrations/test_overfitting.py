@@ -1,0 +1,54 @@
+"""A detector learns eight photos by heart: everything from the pixels to COCO's AP has to be right for that."""
+
+import collections
+
+import keras
+import numpy as np
+import pytest
+from detectors import CASES
+
+from keras_mambaout.data import CocoDataset
+from keras_mambaout.evaluation import evaluate_detector
+
+
+@pytest.fixture(scope="module")
+def eight(data_dir):
+    """Photos with one to four objects and no crowd."""
+    folder = data_dir / "instances" / "coco128_train2017"
+    dataset = CocoDataset.from_json(folder / "instances_train2017.json", folder / "images")
+    annotations = dataset.ground_truth["annotations"]
+    objects = collections.Counter(annotation["image_id"] for annotation in annotations)
+    crowded = {annotation["image_id"] for annotation in annotations if annotation["iscrowd"]}
+    chosen = [image for image in dataset.image_ids if 1 <= objects[image] <= 4 and image not in crowded]
+    return dataset.subset(chosen[:8])
+
+
+def overfit(case, detector, dataset, image_size, steps, learning_rate=5e-4):
+    """Returns the losses of the first and the last epoch and COCO's metrics on the images it was trained with."""
+    case.compile(detector, learning_rate)
+    batches = dataset.batches(
+        8, image_size, training=True, flip=0.0, max_boxes=20, bounding_box_format=case.bounding_box_format, seed=0
+    )
+    losses = detector.fit(batches, epochs=steps, verbose=0).history["loss"]
+    assert np.isfinite(losses).all()
+    return losses[0], losses[-1], evaluate_detector(detector, dataset, image_size=image_size, verbose=0)
+
+
+def test_small(eight):
+    keras.utils.set_random_seed(0)
+    case = CASES["keras_cv_retinanet"]
+    first, last, metrics = overfit(case, case.detector(), eight, image_size=128, steps=40)
+    assert last < 0.1 * first
+    assert metrics["AP50"] >= 0.5, metrics
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["keras_cv_retinanet", "keras_hub_retinanet"])
+def test_femto(eight, name):
+    """What it reaches is in benchmarks/README.md."""
+    keras.utils.set_random_seed(0)
+    case = CASES[name]
+    detector = case.build("mambaout_femto", 80, case.bounding_box_format, weights=None)
+    first, last, metrics = overfit(case, detector, eight, image_size=256, steps=100)
+    print(f"{name} over mambaout_femto, {keras.config.backend()}: loss {first:.3f} -> {last:.4f}, {metrics}")
+    assert metrics["AP50"] >= 0.5, metrics
