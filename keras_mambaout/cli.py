@@ -1,21 +1,18 @@
-"""The command line: `keras-mambaout predict`, `compare` and `list`."""
+"""The command line: `keras-mambaout predict`, `evaluate`, `compare` and `list`."""
 
 import argparse
-import json
 import sys
 
-import numpy as np
-
+from keras_mambaout.commands import classification, detection
 from keras_mambaout.compare.comparison import BACKENDS, compare
 from keras_mambaout.compare.differences import TOLERANCES
 from keras_mambaout.compare.report import format_report
 from keras_mambaout.config import VARIANTS
-from keras_mambaout.models.registry import create_model, list_models
-from keras_mambaout.preprocessing.imagenet import decode_predictions, resize_and_center_crop
-from keras_mambaout.preprocessing.load_image import load_image
+from keras_mambaout.models.registry import list_models
 from keras_mambaout.weights.download import DownloadError
-from keras_mambaout.weights.loader import load_weights
-from keras_mambaout.weights.pretrained import PUBLISHED, PublishedWeights, resolve_weights
+from keras_mambaout.weights.pretrained import PUBLISHED
+
+TASKS = ("classification", "detection")
 
 
 def main(arguments=None):
@@ -36,15 +33,33 @@ def _parser():
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    predict = commands.add_parser("predict", help="name what is in photos, with the ImageNet classes")
+    predict = commands.add_parser("predict", help="name what is in photos, or find objects in them")
     predict.set_defaults(run=_predict)
     predict.add_argument("images", nargs="+", metavar="PHOTO", help="image file")
-    predict.add_argument("--model", default="mambaout_tiny", help="one of `keras-mambaout list` (default: %(default)s)")
+    predict.add_argument("--task", default="classification", choices=TASKS, help="(default: %(default)s)")
+    predict.add_argument("--model", help="one of `keras-mambaout list` (default: mambaout_tiny); or detector.keras")
     predict.add_argument("--weights", default="imagenet", help="imagenet, a published tag, or a .safetensors path")
-    predict.add_argument("--size", type=int, help="side of the images in pixels (default: that of the weights)")
+    predict.add_argument(
+        "--size", type=int, help="side of the images in pixels (default: of the weights; detection: 640)"
+    )
     predict.add_argument("--top", type=int, default=5, help="classes to print for a photo (default: %(default)s)")
     predict.add_argument("--batch-size", type=int, default=32, help="photos at a time (default: %(default)s)")
     predict.add_argument("--json", action="store_true", help="print JSON instead of text")
+    _add_detection_arguments(predict)
+
+    evaluate = commands.add_parser("evaluate", help="measure a saved model on a data set")
+    evaluate.set_defaults(run=_evaluate)
+    evaluate.add_argument("--task", required=True, choices=["detection"], help="what the model does")
+    evaluate.add_argument("--model", required=True, help=".keras file")
+    evaluate.add_argument("--annotations", metavar="FILE", help="labels in COCO's JSON format")
+    evaluate.add_argument("--images", metavar="FOLDER", help="folder of the images that the labels are for")
+    evaluate.add_argument("--tfds", metavar="NAME", help="instead of files: coco/2017, voc/2007, ...")
+    evaluate.add_argument("--split", default="validation", help="of --tfds (default: %(default)s)")
+    evaluate.add_argument("--size", type=int, help="side that images are resized to fit in (default: 640)")
+    evaluate.add_argument("--batch-size", type=int, default=8, help="images at a time (default: %(default)s)")
+    evaluate.add_argument("--pictures", type=int, default=8, help="how many images to draw (default: %(default)s)")
+    evaluate.add_argument("--json", action="store_true", help="print JSON instead of text")
+    _add_detection_arguments(evaluate)
 
     comparison = commands.add_parser("compare", help="compare backends: speed, memory, and whether they agree")
     comparison.set_defaults(run=_compare)
@@ -65,32 +80,27 @@ def _parser():
     return parser
 
 
+def _add_detection_arguments(parser):
+    options = parser.add_argument_group("detection")
+    options.add_argument("--confidence", type=float, default=0.5, help="score that is shown (default: %(default)s)")
+    options.add_argument("--classes", metavar="FILE", help="names of the classes, a line each, or COCO's JSON file")
+    options.add_argument("--output", default="output", metavar="FOLDER", help="for pictures (default: %(default)s)")
+
+
 def _predict(args):
-    if args.batch_size < 1:
-        raise ValueError(f"--batch-size must be 1 or more, got {args.batch_size}.")
-    published = resolve_weights(args.weights, args.model)
-    if not isinstance(published, PublishedWeights):  # a file of the user's own
-        published = PublishedWeights(variant=args.model, tag="own")
-    photos = [load_image(path) for path in args.images]
-    size = args.size or published.image_size
-    inputs = np.stack([resize_and_center_crop(p, size, published.crop_pct, published.crop_mode) for p in photos])
+    task = {"classification": classification, "detection": detection}[args.task]
+    _check_batch_size(args.batch_size)
+    task.predict(args)
 
-    model = create_model(args.model, weights=None)
-    if load_weights(model, args.weights):
-        raise ValueError(f"{args.weights!r} has no classifier of the 1000 ImageNet classes, so it cannot name photos.")
-    decoded = decode_predictions(model.predict(inputs, batch_size=args.batch_size, verbose=0), top=args.top)
 
-    if args.json:
-        results = [
-            {"image": path, "predictions": [{"synset": s, "name": n, "score": score} for s, n, score in predictions]}
-            for path, predictions in zip(args.images, decoded, strict=True)
-        ]
-        print(json.dumps(results, indent=2))
-        return
-    for path, predictions in zip(args.images, decoded, strict=True):
-        print(path)
-        for synset, name, score in predictions:
-            print(f"  {score:7.2%}  {name.replace('_', ' ')} ({synset})")
+def _evaluate(args):
+    _check_batch_size(args.batch_size)
+    detection.evaluate(args)
+
+
+def _check_batch_size(batch_size):
+    if batch_size < 1:
+        raise ValueError(f"--batch-size must be 1 or more, got {batch_size}.")
 
 
 def _compare(args):

@@ -1,0 +1,116 @@
+"""`keras-mambaout predict --task detection` and `evaluate --task detection`: a saved detector at work."""
+
+import importlib.resources
+import json
+import os
+import pathlib
+
+from PIL import Image
+
+from keras_mambaout.data.coco import CocoDataset
+from keras_mambaout.detection.detect import detect
+from keras_mambaout.detection.draw import draw_detections
+from keras_mambaout.evaluation.coco_map import format_metrics
+from keras_mambaout.evaluation.evaluate_detector import evaluate_detector
+from keras_mambaout.evaluation.pictures import draw_examples
+from keras_mambaout.integrations.load_detector import load_detector
+from keras_mambaout.preprocessing.load_image import load_image
+
+DEFAULT_SIZE = 640
+PICTURE_COLUMNS = 2
+
+
+def predict(args):
+    """Prints the objects of each photo, and draws them into a picture a photo."""
+    if args.model is None:
+        raise ValueError("--task detection needs --model: the .keras file of a saved detector.")
+    photos = [load_image(path) for path in args.images]
+    model = load_detector(args.model)
+    names = _class_names(args.classes, model.num_classes)
+    found = detect(model, photos, args.size or DEFAULT_SIZE, args.confidence, args.batch_size)
+
+    results, taken = [], set()
+    for path, photo, objects in zip(args.images, photos, found, strict=True):
+        picture = draw_detections(photo, objects["boxes"], objects["classes"], objects["scores"], names)
+        file = _save_picture(picture, args.output, _unused(f"{pathlib.Path(path).stem}_detections", taken))
+        rows = zip(objects["boxes"].tolist(), objects["classes"].tolist(), objects["scores"].tolist(), strict=True)
+        detections = [{"name": names[index], "score": score, "box": box} for box, index, score in rows]
+        results.append({"image": path, "picture": file, "detections": detections})
+    if args.json:
+        print(json.dumps(results, indent=2))
+        return
+    for result in results:
+        print(result["image"])
+        for detection in result["detections"]:
+            box = ", ".join(f"{value:.0f}" for value in detection["box"])
+            print(f"  {detection['score']:7.2%}  {detection['name']} (left, top, right, bottom: {box})")
+        if not result["detections"]:
+            print(f"  nothing with a score of {args.confidence:g} or more")
+        print(f"  picture: {result['picture']}")
+
+
+def evaluate(args):
+    """Prints COCO's average precision, and draws labels beside detections for the first images."""
+    dataset = _dataset(args)
+    model = load_detector(args.model)
+    size = args.size or DEFAULT_SIZE
+    metrics = evaluate_detector(model, dataset, args.batch_size, size)
+    if args.json:
+        print(json.dumps({name: None if value != value else value for name, value in metrics.items()}, indent=2))
+    else:
+        print(format_metrics(metrics))
+    if args.pictures > 0:
+        chosen = dataset.image_ids[: args.pictures]
+        picture = draw_examples(model, dataset, chosen, size, args.confidence, min(PICTURE_COLUMNS, len(chosen)))
+        file = _save_picture(picture, args.output, "detections")
+        if not args.json:
+            print(f"Labels (left) and detections (right): {file}")
+
+
+def _dataset(args):
+    if args.tfds and not (args.annotations or args.images):
+        return CocoDataset.from_tfds(args.tfds, args.split)
+    if args.annotations and args.images and not args.tfds:
+        return CocoDataset.from_json(args.annotations, args.images)
+    raise ValueError("Give --annotations FILE and --images FOLDER, or --tfds NAME.")
+
+
+def _class_names(path, num_classes):
+    """The names in a file; without one COCO's if there are 80 classes, else numbers."""
+    if path is None:
+        text = importlib.resources.files("keras_mambaout.data").joinpath("coco_classes.txt").read_text()
+        names = text.splitlines()
+        return names if len(names) == num_classes else [str(number) for number in range(num_classes)]
+    try:
+        text = pathlib.Path(path).read_text(encoding="utf-8")
+        if path.endswith(".json"):
+            categories = sorted(json.loads(text)["categories"], key=lambda category: category["id"])
+            names = [category["name"] for category in categories]
+        else:
+            names = [line.strip() for line in text.splitlines() if line.strip()]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"--classes {path!r} is no text file of names and no JSON file of COCO's: {error}") from error
+    if len(names) != num_classes:
+        raise ValueError(f"--classes {path!r} has {len(names)} names, the detector has {num_classes} classes.")
+    return names
+
+
+def _unused(name, taken):
+    """Returns a file name that no other photo of this run has."""
+    number = 1
+    while (unique := name if number == 1 else f"{name}_{number}") in taken:
+        number += 1
+    taken.add(unique)
+    return unique
+
+
+def _save_picture(picture, folder, name):
+    """Writes a PNG and returns its path; a file that is there stays whole until the new one is."""
+    path, part = os.path.join(folder, f"{name}.png"), os.path.join(folder, f".{name}.part")
+    try:
+        os.makedirs(folder, exist_ok=True)
+        Image.fromarray(picture).save(part, format="PNG")
+        os.replace(part, path)
+    except OSError as error:
+        raise ValueError(f"Cannot write the picture {path!r}: {error}") from error
+    return path
