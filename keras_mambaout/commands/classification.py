@@ -20,7 +20,7 @@ def predict(args):
     if not isinstance(published, PublishedWeights):  # a file of the user's own
         published = PublishedWeights(variant=model_name, tag="own")
     photos = [load_image(path) for path in args.images]
-    size = args.size or published.image_size
+    size = published.image_size if args.size is None else args.size
     inputs = np.stack([resize_and_center_crop(p, size, published.crop_pct, published.crop_mode) for p in photos])
 
     model = create_model(model_name, weights=None)

@@ -27,7 +27,7 @@ def predict(args):
     photos = [load_image(path) for path in args.images]
     model = load_detector(args.model)
     names = _class_names(args.classes, model.num_classes)
-    found = detect(model, photos, args.size or DEFAULT_SIZE, args.confidence, args.batch_size)
+    found = detect(model, photos, DEFAULT_SIZE if args.size is None else args.size, args.confidence, args.batch_size)
 
     results, taken = [], set()
     for path, photo, objects in zip(args.images, photos, found, strict=True):
@@ -53,7 +53,7 @@ def evaluate(args):
     """Prints COCO's average precision, and draws labels beside detections for the first images."""
     dataset = _dataset(args)
     model = load_detector(args.model)
-    size = args.size or DEFAULT_SIZE
+    size = DEFAULT_SIZE if args.size is None else args.size
     metrics = evaluate_detector(model, dataset, args.batch_size, size)
     if args.json:
         print(json.dumps({name: None if value != value else value for name, value in metrics.items()}, indent=2))

@@ -5,6 +5,7 @@ import numpy as np
 
 from keras_mambaout.config import VARIANTS
 from keras_mambaout.models.registry import create_model
+from keras_mambaout.models.saved import load_saved_model
 
 
 def build_model(model, input_shape):
@@ -19,7 +20,7 @@ def build_model(model, input_shape):
         ValueError: If there is no such model.
     """
     if model.endswith(".keras"):
-        return keras.models.load_model(model, compile=False)
+        return _network(load_saved_model(model))
     if model in VARIANTS:
         return create_model(model, weights=None, input_shape=tuple(input_shape), classifier_activation=None)
     application = getattr(keras.applications, model, None)
@@ -29,6 +30,13 @@ def build_model(model, input_shape):
             "such as ConvNeXtTiny, or the path of a .keras file."
         )
     return application(weights=None, input_shape=tuple(input_shape), classifier_activation=None)
+
+
+def _network(model):
+    """Returns the network of a detector, from images to its heads; any other model as it is."""
+    if not hasattr(model, "bounding_box_format"):
+        return model
+    return keras.Model(model.inputs[0], model.output, name=model.name)
 
 
 def loss_and_targets(model, images, labels):
@@ -53,12 +61,19 @@ def layer_outputs(model, images):
 
     A model that is not functional has only its own outputs.
     """
-    if isinstance(model, keras.models.Sequential | keras.Model) and getattr(model, "operations", None):
-        layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
-        outputs = keras.Model(model.inputs, [layer.output for layer in layers]).predict_on_batch(images)
-        names = [layer.name for layer in layers]
+    if not getattr(model, "operations", None):
+        names, outputs = [model.name], [model.predict_on_batch(images)]
     else:
-        outputs, names = [model.predict_on_batch(images)], [model.name]
+        names, tensors = [], []
+
+        def call(layer, *args, **kwargs):
+            output = layer(*args, **kwargs)
+            names.append(layer.name)
+            tensors.append(output)
+            return output
+
+        graph = keras.models.clone_model(model, call_function=call, clone_function=lambda layer: layer)
+        outputs = keras.Model(graph.inputs, tensors).predict_on_batch(images)
     arrays = {}
     for index, (name, output) in enumerate(zip(names, outputs, strict=True), start=1):
         parts = keras.tree.flatten(output)

@@ -6,9 +6,10 @@ import numpy as np
 from keras_mambaout.detection.boxes import clean_labels, restore_detections
 from keras_mambaout.detection.labels import LabelChecker, check_labels, class_key
 from keras_mambaout.layers.pad_to_multiple import pad_to_multiple
+from keras_mambaout.models.optimizer_first import OptimizerFirst
 
 
-class DetectorMixin:
+class DetectorMixin(OptimizerFirst):
     """Goes before a detector class of KerasCV or KerasHub.
 
     - Images of any size: the backbone pads them to a multiple of `size_multiple`, and anchors are

@@ -1,19 +1,13 @@
 """Loads a saved detector without knowing what it was made with."""
 
-import importlib
-import json
-import zipfile
-
-import keras
-
-from keras_mambaout.layers.common import PACKAGE
+from keras_mambaout.models.saved import load_saved_model
 
 
 def load_detector(path):
     """Loads a detector from a `.keras` file and imports what it was built with.
 
-    Keras finds classes that are registered, and those of `keras_mambaout.integrations` are from when
-    they are imported. With that import, `keras.models.load_model` does the same.
+    `keras.models.load_model` does the same after `import keras_mambaout.integrations.keras_hub`, or
+    `keras_cv`.
 
     Args:
         path: `.keras` file.
@@ -31,14 +25,7 @@ def load_detector(path):
     detector.predict(images)
     ```
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            module = json.loads(archive.read("config.json"))["module"]
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path!r} is no .keras file, as `detector.save(path)` writes it: {error}") from error
-    if module.startswith(f"{PACKAGE}."):
-        importlib.import_module(module)
-    model = keras.models.load_model(path, compile=False)
+    model = load_saved_model(path)
     if not hasattr(model, "bounding_box_format"):
         raise ValueError(f"{path!r} holds a {type(model).__name__}, which is no detector (no `bounding_box_format`).")
     return model

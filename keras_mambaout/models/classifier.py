@@ -6,12 +6,13 @@ from keras_mambaout import layers
 from keras_mambaout.layers.common import PACKAGE
 from keras_mambaout.models import arguments
 from keras_mambaout.models.freezing import freeze_layers, frozen_layer_names
+from keras_mambaout.models.optimizer_first import OptimizerFirst
 from keras_mambaout.weights.loader import load_weights
 from keras_mambaout.weights.pretrained import resolve_weights
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class MambaOutClassifier(keras.Model):
+class MambaOutClassifier(OptimizerFirst, keras.Model):
     """A backbone with its classifier head, as one flat functional `keras.Model`.
 
     Its layers are the backbone's layers (`stem`, `stages_0_blocks_0`, ...), then `head` and
@@ -83,17 +84,6 @@ class MambaOutClassifier(keras.Model):
     def config(self):
         """The architecture, a `MambaOutConfig`."""
         return self.backbone.config
-
-    def make_train_function(self, force=False):
-        """Makes the optimizer's variables before the first train step is traced.
-
-        Keras would make them within it, for which TensorFlow traces the step twice: the first step
-        of femto took 22 s instead of 11.
-        """
-        if keras.backend.backend() == "tensorflow" and not self.optimizer.built:
-            with self.distribute_strategy.scope():
-                self.optimizer.build(self.trainable_variables)
-        return super().make_train_function(force)
 
     def get_config(self):
         return {

@@ -37,7 +37,7 @@ def overfit(case, detector, dataset, image_size, steps, learning_rate=5e-4):
 def test_small(eight):
     keras.utils.set_random_seed(0)
     case = CASES["keras_cv_retinanet"]
-    first, last, metrics = overfit(case, case.detector(), eight, image_size=128, steps=40)
+    first, last, metrics = overfit(case, case.detector(), eight, image_size=96, steps=40)
     assert last < 0.1 * first
     assert metrics["AP50"] >= 0.5, metrics
 
@@ -49,6 +49,6 @@ def test_femto(eight, name):
     keras.utils.set_random_seed(0)
     case = CASES[name]
     detector = case.build("mambaout_femto", 80, case.bounding_box_format, weights=None)
-    first, last, metrics = overfit(case, detector, eight, image_size=256, steps=100)
+    first, last, metrics = overfit(case, detector, eight, image_size=192, steps=60)
     print(f"{name} over mambaout_femto, {keras.config.backend()}: loss {first:.3f} -> {last:.4f}, {metrics}")
     assert metrics["AP50"] >= 0.5, metrics

@@ -10,6 +10,7 @@ from PIL import Image
 import keras_mambaout
 from keras_mambaout.cli import main
 from keras_mambaout.compare.differences import relative_difference
+from keras_mambaout.integrations.keras_cv import retinanet
 
 SETTINGS = {"batch_size": 3, "size": 64, "steps": 3}
 
@@ -124,6 +125,18 @@ def test_a_model_of_several_outputs(tmp_path):
     assert report["agree"], report["disagreements"]
     first, last = report["backends"]["torch"]["losses"]
     assert last < first
+
+
+def test_a_detector(tmp_path):
+    """Of a saved detector the network is compared, layer by layer with those it calls several times."""
+    path = tmp_path / "detector.keras"
+    retinanet("mambaout_test", num_classes=3, weights=None).save(path)
+    report = keras_mambaout.compare(
+        str(path), backends=["tensorflow", "torch"], batch_size=1, size=64, steps=1, verbose=False
+    )
+    assert report["agree"], report["disagreements"]
+    names = [name.split(" ", 1)[1] for name in report["differences"][0]["layers"]]
+    assert sum(name.startswith("prediction_head") for name in names) == 10  # two heads, each on five levels
 
 
 def test_a_backend_that_fails_is_a_row(saved, tmp_path, monkeypatch):

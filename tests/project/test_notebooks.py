@@ -13,8 +13,10 @@ import nbclient
 import nbformat
 import PIL.Image
 import pytest
+import tiny_coco
 
 import keras_mambaout
+from keras_mambaout.integrations import load_detector
 
 ROOT = pathlib.Path(__file__).parents[2]
 SCRIPTS = [path for path in sorted(ROOT.glob("examples/[0-9][0-9]_*.py")) if not path.name.startswith("00_")]
@@ -127,6 +129,31 @@ def test_finetune_from_scratch_holds_out_a_fifth_and_skips_the_frozen_phase(exec
     assert printed.count("Epoch 1/2") == 1 and "Epoch 1/1" not in printed
 
 
+@pytest.mark.parametrize(
+    "stem, box_format", [("03_detect_retinanet_kerascv", "rel_xywh"), ("04_detect_retinanet_kerashub", "yxyx")]
+)
+def test_detect(execute, data_dir, tmp_path, stem, box_format):
+    coco = data_dir / "instances" / "coco128_train2017"
+    settings = {
+        "train_json": str(coco / "instances_train2017.json"),
+        "train_images": str(coco / "images"),
+        "limit": 8,
+        "weights": "none",
+        "box_format": box_format,
+        "epochs": 1,
+        "draw": 2,
+        "min_score": 0.0,
+    }
+    printed = execute(stem, **{**SMALL, "image_size": 128}, **settings)
+    assert "8 photos for training, 30 objects" in printed and "8 photos for validation, 30 objects" in printed
+    assert "80 classes: person, bicycle, " in printed
+    assert "|    AP |  AP50 |" in printed
+    assert "detector.keras loaded: the same " in printed and " detections on 2 photos" in printed
+    assert (tmp_path / "out" / "detections.png").stat().st_size > 100_000
+    detector = load_detector(tmp_path / "out" / "detector.keras")
+    assert (detector.num_classes, detector.bounding_box_format) == (80, box_format)
+
+
 def test_compare_backends(execute, tmp_path):
     settings = {"model": "mambaout_test", "backends": ["tensorflow", "torch"], "batch_size": 1, "size": 32, "steps": 2}
     printed = execute("08_compare_backends", **settings)
@@ -140,9 +167,13 @@ def test_a_script_ends_with_one_line_where_the_weights_cannot_be_downloaded(scri
         path = tmp_path / "photos" / photo
         path.parent.mkdir(parents=True, exist_ok=True)
         PIL.Image.new("RGB", (40, 40), path.parent.name).save(path)
+    labels, images = tiny_coco.write(tmp_path)
+    coco = ["--train-json", labels, "--train-images", images]
     arguments = {
         "01_classify_image": ["photos/red/1.png"],
         "02_finetune_flowers": ["--data-dir", "photos"],
+        "03_detect_retinanet_kerascv": coco,
+        "04_detect_retinanet_kerashub": coco,
         "08_compare_backends": ["--weights", "imagenet"],
     }[script.stem]
     environment = {
