@@ -46,8 +46,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from keras_mambaout.data import CocoDataset
-from keras_mambaout.detection import detect, draw_detections
-from keras_mambaout.detection.boxes import BOX_FORMATS
+from keras_mambaout.detection import BOX_FORMATS, detect, draw_detections
 from keras_mambaout.evaluation import evaluate_detector, format_metrics
 from keras_mambaout.integrations import load_detector
 from keras_mambaout.integrations.keras_cv import retinanet
@@ -153,15 +152,15 @@ print(f"detector.keras loaded: the same {before['num_detections'].sum()} detecti
 # %%
 photos = [val.load_image(image_id) for image_id in labels["image_id"]]
 found = detect(loaded, photos, args.image_size, confidence_threshold=args.min_score)
-labelled = labels["boxes"] / labels["scale"][:, None, [1, 0, 1, 0]]  # (B, N, 4), xyxy in pixels of the photos
+labelled = [val.objects(image_id) for image_id in labels["image_id"]]  # boxes as xyxy in pixels of the photos
 
 heights = [photo.shape[0] / photo.shape[1] for photo in photos]
 figure, rows = plt.subplots(
     len(photos), 2, figsize=(10, 5 * sum(heights) + 0.4), height_ratios=heights, squeeze=False, layout="constrained"
 )
-for photo, boxes, classes, objects, (left, right) in zip(photos, labelled, labels["classes"], found, rows, strict=True):
-    left.imshow(draw_detections(photo, boxes, classes, class_names=val.class_names))
-    right.imshow(draw_detections(photo, **objects, class_names=val.class_names))
+for photo, objects, detections, (left, right) in zip(photos, labelled, found, rows, strict=True):
+    left.imshow(draw_detections(photo, **objects, class_names=val.class_names))
+    right.imshow(draw_detections(photo, **detections, class_names=val.class_names))
 for axis in rows.flat:
     axis.axis("off")
 rows[0, 0].set_title("labels")

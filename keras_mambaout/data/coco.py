@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_mambaout.data.annotations import Annotations, read_coco_json
 from keras_mambaout.data.batches import Targets, make_batches
-from keras_mambaout.data.extras import import_extra
+from keras_mambaout.data.extras import import_extra, import_tensorflow
 from keras_mambaout.data.image_folder import ImageFolder
 from keras_mambaout.data.resize import ResizeRule
 from keras_mambaout.data.tfds_boxes import read_tfds
@@ -109,6 +109,11 @@ class CocoDataset:
         self._annotations.position(image_id)
         return self._images.load(image_id)
 
+    def objects(self, image_id):
+        """Returns the objects of an image, no crowds: `"boxes"` `(n, 4)`, xyxy in pixels, and `"classes"` `(n,)`."""
+        boxes, classes, _ = self._annotations.objects(image_id)
+        return {"boxes": boxes, "classes": classes}
+
     def subset(self, image_ids):
         """Returns the data set of these images only, in this order."""
         image_ids = list(image_ids)
@@ -164,7 +169,7 @@ class CocoDataset:
             ValueError: If an argument is outside of what is listed above, or nothing is left to train on.
             ImportError: If TensorFlow, or pycocotools for masks, is not installed.
         """
-        import_extra("tensorflow")
+        import_tensorflow()
         resize = ResizeRule(image_size, short_side, long_side, pad_to_multiple)
         check_positive_integer("batch_size", batch_size)
         check_positive_integer("max_boxes", max_boxes)

@@ -4,6 +4,7 @@ TensorFlow is such a package: `CocoDataset.batches` asks for it here, and what r
 it where it is used, so that `import keras_mambaout` does without.
 """
 
+import contextlib
 import importlib
 import sys
 
@@ -16,6 +17,15 @@ def import_extra(module, extra="detection"):
         return importlib.import_module(module)
     except ImportError as error:
         raise ImportError(f'This needs {module}, which is missing: pip install "keras-mambaout[{extra}]"') from error
+
+
+def import_tensorflow():
+    """Returns TensorFlow; where it only reads data, it leaves the GPU to the backend."""
+    tensorflow = import_extra("tensorflow")
+    if keras.config.backend() != "tensorflow":
+        with contextlib.suppress(RuntimeError):  # too late: TensorFlow runs already
+            tensorflow.config.set_visible_devices([], "GPU")
+    return tensorflow
 
 
 def progress_bar(total, verbose, unit):

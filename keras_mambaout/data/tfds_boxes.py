@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from keras_mambaout.data.extras import import_extra, progress_bar
+from keras_mambaout.data.extras import import_extra, import_tensorflow, progress_bar
 
 SHUFFLE_BUFFER = 1024  # encoded images, about 150 MB of COCO's
 IGNORED = ("is_crowd", "is_difficult")  # flags of objects that are neither to be found nor to be missed
@@ -13,7 +13,7 @@ IGNORED = ("is_crowd", "is_difficult")  # flags of objects that are neither to b
 def read_tfds(name, split, data_dir, verbose):
     """Returns the labels of a split in COCO's format and its images; images are not decoded for it."""
     tfds = import_extra("tensorflow_datasets", "data")
-    import_extra("tensorflow")
+    import_tensorflow()
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError as error:

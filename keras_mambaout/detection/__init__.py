@@ -1,5 +1,6 @@
 """Detection: boxes, labels, what turns predictions into detections, and pictures of them."""
 
+from keras_mambaout.detection.boxes import BOX_FORMATS
 from keras_mambaout.detection.non_max_suppression import MultiClassNonMaxSuppression
 from keras_mambaout.detection.detect import detect
 from keras_mambaout.detection.draw import draw_detections

@@ -35,6 +35,8 @@ class DetectorMixin(OptimizerFirst):
             validation_data, _ = checker.watch(validation_data)
         self._trace_for("train", x)
         x, y = checker.watch(x, y)
+        if hasattr(x, "element_spec"):
+            kwargs.setdefault("shuffle", False)  # a tf.data.Dataset shuffles itself, and Keras would warn of it
         return super().fit(
             x=x,
             y=y,

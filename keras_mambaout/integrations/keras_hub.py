@@ -6,6 +6,8 @@ What KerasHub 0.32 gets wrong is worked round here and in `detector_mixin.py`:
   new detector begins with every anchor half an object and every box far off; and its convolutions
   begin so large (standard deviation 0.05) that outputs grow from layer to layer. The heads are
   initialised anew.
+- Its losses are means over classes and coordinates, so that classes weigh less the more there are, and
+  focal loss is without its alpha: `compile` takes the paper's.
 - `train_on_batch` and `test_on_batch` fail (labels are a dict, it wants a tensor): Keras' own are called.
 - Anchors in a relative format fail (no image size is passed on), and its NonMaxSuppression takes
   a batch for an image there: anchors are in pixels, and another decoder is used.
@@ -35,6 +37,7 @@ except ImportError as error:
 
 MIN_LEVEL, MAX_LEVEL = 3, 7  # of RetinaNet's feature pyramid; the backbone has levels 2 to 5
 PRIOR_PROBABILITY, LAST_STDDEV = 0.01, 0.01  # of the RetinaNet paper
+FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0  # too
 TRUNCATED_STDDEV = 0.8796  # of the normal distribution without its tails beyond 2
 
 
@@ -82,6 +85,20 @@ class RetinaNetObjectDetector(DetectorMixin, keras_hub.models.RetinaNetObjectDet
     size_multiple = 2**MAX_LEVEL
     class_name = "labels"
 
+    def compile(self, optimizer="auto", box_loss="auto", classification_loss="auto", **kwargs):
+        """As KerasHub's; `"auto"` losses are those of the paper, summed over coordinates and classes."""
+        weights = {"bbox_regression": 1.0, "cls_logits": 1.0}
+        if box_loss == "auto":
+            box_loss = keras.losses.Huber(reduction="sum")
+            weights["bbox_regression"] = 4.0  # Keras' losses are means over the last axis
+        if classification_loss == "auto":
+            classification_loss = keras.losses.BinaryFocalCrossentropy(
+                apply_class_balancing=True, alpha=FOCAL_ALPHA, gamma=FOCAL_GAMMA, from_logits=True, reduction="sum"
+            )
+            weights["cls_logits"] = float(self.output["cls_logits"].shape[-1])
+        kwargs.setdefault("loss_weights", weights)
+        super().compile(optimizer, box_loss, classification_loss, **kwargs)
+
     def train_on_batch(self, x, y=None, *args, **kwargs):
         self._trace_for("train", x)
         return keras.Model.train_on_batch(self, x, check_labels(y, self.num_classes), *args, **kwargs)
@@ -119,15 +136,15 @@ def retinanet(
         **kwargs: Of `keras_hub.models.RetinaNetObjectDetector`, such as `use_prediction_head_norm`.
 
     Shapes:
-        Images `(B, H, W, 3)` of any size, 0-255 RGB. Labels: a dict of `"boxes"` `(B, N, 4)` and
-        `"classes"` (or `"labels"`) `(B, N)` from 0, padded with rows of -1. `predict` returns a dict of
-        `"boxes"` `(B, max_detections, 4)`, `"confidence"` and `"labels"` `(B, max_detections)`, -1 in
-        rows without a detection, and `"num_detections"` `(B,)`.
+        Images `(B, H, W, 3)` of any size, 0-255 RGB; they are padded to multiples of 128. Labels: a
+        dict of `"boxes"` `(B, N, 4)` and `"classes"` (or `"labels"`) `(B, N)` from 0, padded with rows of
+        -1. `predict` returns a dict of `"boxes"` `(B, max_detections, 4)`, `"confidence"` and `"labels"`
+        `(B, max_detections)`, -1 in rows without a detection, and `"num_detections"` `(B,)`.
 
     Returns:
         A `RetinaNetObjectDetector`, which is a `keras_hub.models.RetinaNetObjectDetector`. Compile it
-        with an optimizer alone (losses are KerasHub's), again after loading. A file that it was saved
-        to loads after `import keras_mambaout.integrations.keras_hub`.
+        with an optimizer alone (losses are the paper's focal loss and Huber loss), again after
+        loading. A file that it was saved to loads after `import keras_mambaout.integrations.keras_hub`.
 
     Raises:
         ValueError: If an argument is outside of what is listed above; in `fit` and `evaluate` if labels

@@ -1,6 +1,7 @@
 """The detectors that the tests build, each in a box format of its own."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import keras
@@ -39,7 +40,7 @@ CASES = {
         keras_cv.retinanet, "rel_xywh", {"box_loss": "smoothl1", "classification_loss": "focal"}, "classes"
     ),
     "keras_cv_yolov8": Case(
-        keras_cv.yolov8_detector,
+        functools.partial(keras_cv.yolov8_detector, fpn_depth=1),
         "center_yxhw",
         {"box_loss": "ciou", "classification_loss": "binary_crossentropy"},
         "classes",

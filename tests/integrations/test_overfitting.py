@@ -24,19 +24,19 @@ def eight(data_dir):
 
 
 def overfit(case, detector, dataset, image_size, steps, learning_rate=5e-4):
-    """Returns the losses of the first and the last epoch and COCO's metrics on the images it was trained with."""
+    """Returns the losses of the first and the last ten steps and COCO's metrics on the images it was trained with."""
     case.compile(detector, learning_rate)
     batches = dataset.batches(
         8, image_size, training=True, flip=0.0, max_boxes=20, bounding_box_format=case.bounding_box_format, seed=0
     )
-    losses = detector.fit(batches, epochs=steps, verbose=0).history["loss"]
+    losses = detector.fit(batches.cache().repeat(), steps_per_epoch=10, epochs=steps // 10, verbose=0).history["loss"]
     assert np.isfinite(losses).all()
     return losses[0], losses[-1], evaluate_detector(detector, dataset, image_size=image_size, verbose=0)
 
 
 def test_small(eight):
     keras.utils.set_random_seed(0)
-    case = CASES["keras_cv_retinanet"]
+    case = CASES["keras_cv_retinanet"]  # KerasHub's learns as fast
     first, last, metrics = overfit(case, case.detector(), eight, image_size=96, steps=40)
     assert last < 0.1 * first
     assert metrics["AP50"] >= 0.5, metrics
