@@ -33,23 +33,29 @@ def draw_examples(model, dataset, image_ids, image_size=640, confidence_threshol
     """
     photos = [dataset.load_image(image_id) for image_id in image_ids]
     detections = detect(model, photos, image_size, confidence_threshold)
-    pairs = []
-    for image_id, photo, found in zip(image_ids, photos, detections, strict=True):
-        for objects in (dataset.objects(image_id), found):
-            pairs.append(_tile(photo, objects, dataset.class_names, side))
-    pairs += [np.full_like(pairs[0], 255)] * (-len(pairs) % (2 * columns))
-    rows = [np.concatenate(pairs[start : start + 2 * columns], axis=1) for start in range(0, len(pairs), 2 * columns)]
+    pairs = [
+        _side_by_side(
+            [_tile(photo, objects, dataset.class_names, side) for objects in (dataset.objects(image_id), found)]
+        )
+        for image_id, photo, found in zip(image_ids, photos, detections, strict=True)
+    ]
+    pairs += [np.full_like(pairs[0][:1], 255)] * (-len(pairs) % columns)
+    rows = [_side_by_side(pairs[start : start + columns]) for start in range(0, len(pairs), columns)]
     return np.concatenate(rows)
 
 
 def _tile(photo, objects, class_names, side):
-    """Returns a photo with boxes, in the middle of a white square."""
+    """Returns a photo with boxes, in the middle of a white strip of the width `side`."""
     height, width = fit(photo.shape[:2], (side, side))
     small = np.asarray(Image.fromarray(photo).resize((width, height), Image.Resampling.BILINEAR))
     scale = np.array([width / photo.shape[1], height / photo.shape[0]] * 2)
-    tile = np.full((side + GAP, side + GAP, 3), 255, "uint8")
-    top, left = (side - height) // 2, (side - width) // 2
-    tile[top : top + height, left : left + width] = draw_detections(
-        small, objects["boxes"] * scale, objects["classes"], objects.get("scores"), class_names
-    )
-    return tile
+    boxes, classes, scores = objects["boxes"] * scale, objects["classes"], objects.get("scores")
+    drawn = draw_detections(small, boxes, classes, scores, class_names)
+    left = (side - width) // 2
+    return np.pad(drawn, ((0, GAP), (left, side - width - left + GAP), (0, 0)), constant_values=255)
+
+
+def _side_by_side(pictures):
+    height = max(picture.shape[0] for picture in pictures)
+    padded = [np.pad(p, ((0, height - p.shape[0]), (0, 0), (0, 0)), constant_values=255) for p in pictures]
+    return np.concatenate(padded, axis=1)
