@@ -76,7 +76,8 @@ def test_watched_data(kind):
     read = iter(watched) if kind != "PyDataset" else map(watched.__getitem__, range(len(watched)))
     _, first = next(read)
     np.testing.assert_array_equal(first["boxes"], batches[0][1]["boxes"])
-    checker.on_train_batch_end(0)
+    if kind != "tf.data":  # which may read ahead
+        checker.on_train_batch_end(0)
     _, second = next(read)
     np.testing.assert_array_equal(second["classes"], batches[1][1]["classes"])
     for hook in (checker.on_train_batch_end, checker.on_test_batch_end):

@@ -12,15 +12,19 @@ from keras_mambaout.evaluation import evaluate_detector
 
 
 @pytest.fixture(scope="module")
-def eight(data_dir):
-    """Photos with one to four objects and no crowd."""
+def coco(data_dir):
     folder = data_dir / "instances" / "coco128_train2017"
-    dataset = CocoDataset.from_json(folder / "instances_train2017.json", folder / "images")
-    annotations = dataset.ground_truth["annotations"]
+    return CocoDataset.from_json(folder / "instances_train2017.json", folder / "images")
+
+
+@pytest.fixture(scope="module")
+def eight(coco):
+    """Photos with one to four objects and no crowd."""
+    annotations = coco.ground_truth["annotations"]
     objects = collections.Counter(annotation["image_id"] for annotation in annotations)
     crowded = {annotation["image_id"] for annotation in annotations if annotation["iscrowd"]}
-    chosen = [image for image in dataset.image_ids if 1 <= objects[image] <= 4 and image not in crowded]
-    return dataset.subset(chosen[:8])
+    chosen = [image for image in coco.image_ids if 1 <= objects[image] <= 4 and image not in crowded]
+    return coco.subset(chosen[:8])
 
 
 def overfit(case, detector, dataset, image_size, steps, learning_rate=5e-4):
@@ -52,3 +56,18 @@ def test_femto(eight, name):
     first, last, metrics = overfit(case, detector, eight, image_size=192, steps=60)
     print(f"{name} over mambaout_femto, {keras.config.backend()}: loss {first:.3f} -> {last:.4f}, {metrics}")
     assert metrics["AP50"] >= 0.5, metrics
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_two_epochs_of_all_photos(coco, name):
+    keras.utils.set_random_seed(0)
+    case = CASES[name]
+    detector = case.compile(case.detector())
+    losses = detector.fit(
+        coco.batches(8, 256, training=True, bounding_box_format=case.bounding_box_format, seed=0), epochs=2, verbose=0
+    ).history["loss"]
+    print(f"{name} over mambaout_test, {keras.config.backend()}: loss {losses}")
+    assert np.isfinite(losses).all() and losses[1] < losses[0]
+    detections = detector.predict(coco.batches(8, 256, bounding_box_format=case.bounding_box_format), verbose=0)
+    assert len(detections["boxes"]) == 128 and np.isfinite(detections["boxes"]).all()
