@@ -56,9 +56,9 @@ class LabelChecker(keras.callbacks.Callback):
 
     Arrays are checked at once; `tf.data.Dataset`s, `keras.utils.PyDataset`s and generators batch by
     batch as they are read: a wrong one stops the training after its step at the latest, for which a
-    detector ignores what is no object. So the error is the same on every backend and the model stays whole
-    (an error from inside of a data set loses the weights on JAX). Other iterables, such as
-    PyTorch's DataLoader, pass unchecked.
+    detector ignores what is no object. So the error is the same on every backend and the model
+    stays whole (an error from inside of a data set loses the weights on JAX). Other iterables, such
+    as PyTorch's DataLoader, pass unchecked.
 
     Example:
     ```python
