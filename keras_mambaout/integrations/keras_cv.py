@@ -1,12 +1,14 @@
 """MambaOut under KerasCV's RetinaNet and YOLOv8.
 
-KerasCV 0.9.0 is its last release; KerasHub (`keras_mambaout.integrations.keras_hub`) is the way
-forward. What KerasCV 0.9.0 gets wrong with today's Keras is worked round here and in
+KerasCV 0.9.0 is its last release, and it imports TensorFlow under every backend; KerasHub
+(`keras_mambaout.integrations.keras_hub`) is the way forward. What KerasCV 0.9.0 gets wrong with today's Keras is worked round here and in
 `detector_mixin.py`:
 
 - `predict` under PyTorch needs torchvision (its NonMaxSuppression imports it): another decoder.
 - Images whose sides are no multiples of 32 fail in the first call (the levels of the feature
   pyramid do not fit together): the backbone pads, and the mixin makes the anchors fit.
+- A second image size fails on TensorFlow (Keras traces with sizes unknown, of which no anchors can be
+  made): the mixin traces each size anew.
 - `train_on_batch` and `test_on_batch` fail (too many values to unpack), `predict_on_batch` takes the
   batch for an image: the mixin's steps.
 - Classes from `num_classes` on are learned as background without a word: the mixin's checks.
@@ -27,7 +29,7 @@ from keras_mambaout.models.dense_prediction import dense_prediction_backbone
 try:
     import keras_cv
 except ImportError as error:
-    raise ImportError('KerasCV is not installed: pip install "keras-mambaout[detection]"') from error
+    raise ImportError(f'KerasCV cannot be imported ({error}): pip install "keras-mambaout[detection]"') from error
 
 LEVELS = (3, 4, 5)  # of the backbone, that both heads read
 

@@ -14,6 +14,7 @@ What KerasHub 0.32 gets wrong is worked round here and in `detector_mixin.py`:
 - Images whose sides are no multiples of 32 fail (the levels of the feature pyramid do not fit
   together), and below a multiple of 128 the anchors of the coarsest levels have the wrong stride:
   the backbone pads, and the mixin makes the anchors fit.
+- A second image size fails on TensorFlow, as in KerasCV: the mixin traces each size anew.
 - Classes from `num_classes` on are learned as background without a word: the mixin's checks.
 """
 
@@ -33,7 +34,7 @@ from keras_mambaout.models.dense_prediction import dense_prediction_backbone
 try:
     import keras_hub
 except ImportError as error:
-    raise ImportError('KerasHub is not installed: pip install "keras-mambaout[detection]"') from error
+    raise ImportError(f'KerasHub cannot be imported ({error}): pip install "keras-mambaout[detection]"') from error
 
 MIN_LEVEL, MAX_LEVEL = 3, 7  # of RetinaNet's feature pyramid; the backbone has levels 2 to 5
 PRIOR_PROBABILITY, LAST_STDDEV = 0.01, 0.01  # of the RetinaNet paper
