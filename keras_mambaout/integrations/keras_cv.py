@@ -1,8 +1,8 @@
 """MambaOut under KerasCV's RetinaNet and YOLOv8.
 
 KerasCV 0.9.0 is its last release, and it imports TensorFlow under every backend; KerasHub
-(`keras_mambaout.integrations.keras_hub`) is the way forward. What KerasCV 0.9.0 gets wrong with today's Keras is worked round here and in
-`detector_mixin.py`:
+(`keras_mambaout.integrations.keras_hub`) is the way forward.
+What KerasCV 0.9.0 gets wrong with today's Keras is worked round here and in `detector_mixin.py`:
 
 - `predict` under PyTorch needs torchvision (its NonMaxSuppression imports it): another decoder.
 - Images whose sides are no multiples of 32 fail in the first call (the levels of the feature

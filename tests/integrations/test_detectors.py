@@ -85,6 +85,15 @@ def test_detections(trained, coco):
     assert (right > left).all() and (bottom > top).all()
 
 
+def test_a_second_image_size(trained):
+    """Keras on TensorFlow forgets sizes that change, and both libraries need them."""
+    _, detector, _ = trained
+    images = photos(*ODD_SIZE)
+    expected = decoded(detector, images)
+    detections = detector.predict(images, verbose=0)
+    np.testing.assert_allclose(detections["confidence"], expected["confidence"], rtol=1e-3, atol=1e-5)
+
+
 def decoded(detector, images):
     images = ops.convert_to_tensor(images)
     return numpy(detector.decode_predictions(detector(images), images))

@@ -1,5 +1,8 @@
 """MambaOut as a backbone of KerasHub: tasks, presets, and what its RetinaNet begins with."""
 
+import importlib
+import sys
+
 import keras_hub
 import numpy as np
 import pytest
@@ -124,3 +127,11 @@ def test_own_backbone(backbone):
         retinanet(backbone, 3, weights=None)
     own = keras_mambaout.MambaOutBackbone("mambaout_test", output_norms=True, pad_to_multiple=128)
     assert retinanet(own, 3).backbone.image_encoder is own
+
+
+@pytest.mark.parametrize("library", ["keras_hub", "keras_cv"])
+def test_library_that_is_missing(library, monkeypatch):
+    monkeypatch.setitem(sys.modules, library, None)
+    monkeypatch.delitem(sys.modules, f"keras_mambaout.integrations.{library}", raising=False)
+    with pytest.raises(ImportError, match=r'cannot be imported .*: pip install "keras-mambaout\[detection\]"'):
+        importlib.import_module(f"keras_mambaout.integrations.{library}")
