@@ -13,6 +13,17 @@ def check_box_format(name):
     return name
 
 
+def box_format_of(model):
+    """Returns the box format of a detector, or raises a `ValueError` if `model` is none."""
+    name = getattr(model, "bounding_box_format", None)
+    if name is None:
+        raise ValueError(
+            f"{type(model).__name__} has no attribute `bounding_box_format`, so it is no detector: give a model whose "
+            f"`predict_on_batch` returns boxes, and set it to one of {', '.join(map(repr, BOX_FORMATS))}."
+        )
+    return check_box_format(name)
+
+
 def clip_boxes(boxes, bounding_box_format, size):
     """Brings boxes into the image.
 

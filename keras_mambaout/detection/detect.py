@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_mambaout.detection.boxes import box_format_of
 from keras_mambaout.preprocessing.letterbox import check_size, letterbox
 
 
@@ -33,8 +34,7 @@ def detect(model, photos, image_size=640, confidence_threshold=0.5, batch_size=8
     picture = draw_detections(photo, found["boxes"], found["classes"], found["scores"], class_names)
     ```
     """
-    if getattr(model, "bounding_box_format", None) is None:
-        raise ValueError(f"{type(model).__name__} is no detector: it has no attribute `bounding_box_format`.")
+    bounding_box_format = box_format_of(model)
     height, width = check_size("image_size", image_size)
     found = []
     for start in range(0, len(photos), batch_size):
@@ -42,7 +42,7 @@ def detect(model, photos, image_size=640, confidence_threshold=0.5, batch_size=8
         images, scales = zip(*(letterbox(photo, (height, width)) for photo in chosen), strict=True)
         predictions = model.predict_on_batch(np.stack(images))
         corners = keras.utils.bounding_boxes.convert_format(
-            predictions["boxes"], source=model.bounding_box_format, target="xyxy", height=height, width=width
+            predictions["boxes"], source=bounding_box_format, target="xyxy", height=height, width=width
         )
         boxes, scores, classes = (
             keras.ops.convert_to_numpy(values)

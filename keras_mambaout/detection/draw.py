@@ -40,7 +40,8 @@ def draw_detections(image, boxes, classes, scores=None, class_names=None):
         text = name if scores is None else f"{name} {scores[row]:.2f}"
         left, top, right, bottom = (float(value) for value in boxes[row])
         draw.rectangle((left, top, max(left, right), max(top, bottom)), outline=color, width=line)
-        place = (left + line, max(0.0, top - font.size - 2 * line) if top > font.size + 2 * line else top + line)
+        above = top - font.size - 2 * line
+        place = (left + line, above if above > 0 else top + line)
         draw.rectangle(draw.textbbox(place, text, font=font), fill=color)
         draw.text(place, text, fill=(255, 255, 255), font=font)
     return np.asarray(picture)

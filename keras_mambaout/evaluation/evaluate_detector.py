@@ -4,7 +4,7 @@ import keras
 
 from keras_mambaout.data.extras import progress_bar
 from keras_mambaout.data.resize import ResizeRule
-from keras_mambaout.detection.boxes import BOX_FORMATS, check_box_format
+from keras_mambaout.detection.boxes import box_format_of
 from keras_mambaout.evaluation.coco_map import IOU_TYPES, coco_metrics
 from keras_mambaout.evaluation.coco_results import detections_to_results
 from keras_mambaout.models.arguments import check_choice, check_positive_integer
@@ -48,7 +48,7 @@ def evaluate_detector(
     print(format_metrics(metrics))
     ```
     """
-    bounding_box_format = _box_format(model)
+    bounding_box_format = box_format_of(model)
     check_choice("iou_type", iou_type, IOU_TYPES)
     batches = dataset.batches(batch_size, image_size, short_side, long_side)
     update = progress_bar(len(dataset), verbose, "image")
@@ -123,22 +123,12 @@ class CocoMeanAveragePrecision(keras.callbacks.Callback):
         }
 
     def on_train_begin(self, logs=None):
-        _box_format(self.model)
+        box_format_of(self.model)
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every == 0 and logs is not None:
             metrics = evaluate_detector(self.model, self.dataset, **self.options)
             logs.update({f"{self.prefix}{name}": value for name, value in metrics.items()})
-
-
-def _box_format(model):
-    name = getattr(model, "bounding_box_format", None)
-    if name is None:
-        raise ValueError(
-            f"{type(model).__name__} has no attribute `bounding_box_format`, so it is no detector: give a model whose "
-            f"`predict_on_batch` returns boxes, and set it to one of {', '.join(map(repr, BOX_FORMATS))}."
-        )
-    return check_box_format(name)
 
 
 def _to_numpy(predictions):

@@ -61,11 +61,11 @@ class DetectorMixin(OptimizerFirst):
 
     def train_on_batch(self, x, y=None, *args, **kwargs):
         self._trace_for("train", x)
-        return super().train_on_batch(x, check_labels(y, self.num_classes), *args, **kwargs)
+        return keras.Model.train_on_batch(self, x, check_labels(y, self.num_classes), *args, **kwargs)
 
     def test_on_batch(self, x, y=None, *args, **kwargs):
         self._trace_for("test", x)
-        return super().test_on_batch(x, check_labels(y, self.num_classes), *args, **kwargs)
+        return keras.Model.test_on_batch(self, x, check_labels(y, self.num_classes), *args, **kwargs)
 
     def predict_on_batch(self, x):
         self._trace_for("predict", x)

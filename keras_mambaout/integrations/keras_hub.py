@@ -8,7 +8,7 @@ What KerasHub 0.32 gets wrong is worked round here and in `detector_mixin.py`:
   initialised anew.
 - Its losses are means over classes and coordinates, so that classes weigh less the more there are, and
   focal loss is without its alpha: `compile` takes the paper's.
-- `train_on_batch` and `test_on_batch` fail (labels are a dict, it wants a tensor): Keras' own are called.
+- `train_on_batch` and `test_on_batch` fail (labels are a dict, it wants a tensor): the mixin calls Keras' own.
 - Anchors in a relative format fail (no image size is passed on), and its NonMaxSuppression takes
   a batch for an image there: anchors are in pixels, and another decoder is used.
 - Images whose sides are no multiples of 32 fail (the levels of the feature pyramid do not fit
@@ -23,7 +23,6 @@ import math
 import keras
 
 from keras_mambaout.detection.boxes import check_box_format
-from keras_mambaout.detection.labels import check_labels
 from keras_mambaout.detection.non_max_suppression import MultiClassNonMaxSuppression
 from keras_mambaout.integrations.detector_mixin import DetectorMixin
 from keras_mambaout.layers.common import PACKAGE, TruncatedNormal
@@ -99,14 +98,6 @@ class RetinaNetObjectDetector(DetectorMixin, keras_hub.models.RetinaNetObjectDet
             weights["cls_logits"] = float(self.output["cls_logits"].shape[-1])
         kwargs.setdefault("loss_weights", weights)
         super().compile(optimizer, box_loss, classification_loss, **kwargs)
-
-    def train_on_batch(self, x, y=None, *args, **kwargs):
-        self._trace_for("train", x)
-        return keras.Model.train_on_batch(self, x, check_labels(y, self.num_classes), *args, **kwargs)
-
-    def test_on_batch(self, x, y=None, *args, **kwargs):
-        self._trace_for("test", x)
-        return keras.Model.test_on_batch(self, x, check_labels(y, self.num_classes), *args, **kwargs)
 
 
 def retinanet(

@@ -8,6 +8,8 @@ import keras
 import numpy as np
 from PIL import Image
 
+from keras_mambaout.preprocessing.load_image import check_rgb
+
 CROP_MODES = ("center", "squash")
 
 
@@ -38,12 +40,7 @@ def resize_and_center_crop(image, size=224, crop_pct=1.0, crop_mode="center"):
 
     Source: `transforms_imagenet_eval` of [timm](https://github.com/huggingface/pytorch-image-models).
     """
-    image = np.asarray(image)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
-        raise ValueError(
-            f"`image` must be a uint8 array (H, W, 3), got {image.dtype} of shape {image.shape}. "
-            "Use load_image first; it takes paths and arrays of other kinds, one image at a time."
-        )
+    image = check_rgb(image)
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         raise ValueError(f"`size` must be a positive integer, got {size!r}.")
     if not 0.0 < crop_pct <= 1.0:

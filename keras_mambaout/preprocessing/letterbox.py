@@ -3,6 +3,8 @@
 import numpy as np
 from PIL import Image
 
+from keras_mambaout.preprocessing.load_image import check_rgb
+
 PADDING_COLOR = (123.675, 116.28, 103.53)  # ImageNet's mean: what the models normalise to 0
 
 
@@ -30,12 +32,7 @@ def letterbox(image, size):
     detections = detector.predict(image[None])
     ```
     """
-    image = np.asarray(image)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
-        raise ValueError(
-            f"`image` must be a uint8 array (H, W, 3), as load_image returns it, got {image.dtype} of shape "
-            f"{image.shape}."
-        )
+    image = check_rgb(image)
     sides = check_size("size", size)
     resized = fit(image.shape[:2], sides)
     canvas = np.full((*sides, 3), PADDING_COLOR, "float32")

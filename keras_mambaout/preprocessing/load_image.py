@@ -36,6 +36,17 @@ def load_image(source):
     return _from_array(np.asarray(source))
 
 
+def check_rgb(image):
+    """Returns `image` as the array `(H, W, 3)`, uint8, that it must be."""
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
+        raise ValueError(
+            f"`image` must be a uint8 array (H, W, 3), got {image.dtype} of shape {image.shape}. "
+            "Use load_image first; it takes paths and arrays of other kinds, one image at a time."
+        )
+    return image
+
+
 def _open(source):
     name = getattr(source, "name", None) if hasattr(source, "read") else os.fspath(source)
     try:
