@@ -1,12 +1,12 @@
 """Reading weights files into named NumPy arrays, and writing them."""
 
 import os
-import tempfile
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 
+from keras_mambaout.files import write_whole
 from keras_mambaout.weights.name_map import from_authors_names
 
 
@@ -55,15 +55,5 @@ def write_safetensors(tensors, path):
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
         raise ValueError(f"There is no folder {folder!r} to write {os.path.basename(path)!r} into: make it first.")
-    handle, temporary = tempfile.mkstemp(suffix=".safetensors.tmp", dir=folder)
-    os.close(handle)
-    try:
-        arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-        safetensors.numpy.save_file(arrays, temporary, metadata={"format": "pt"})
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes private files
-        os.replace(temporary, path)
-    except BaseException:
-        os.remove(temporary)
-        raise
+    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    write_whole(path, lambda part: safetensors.numpy.save_file(arrays, part, metadata={"format": "pt"}))
