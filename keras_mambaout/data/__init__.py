@@ -1,3 +1,4 @@
 """Data sets, as `tf.data` pipelines for any backend."""
 
+from keras_mambaout.data.classification import ClassificationDataset
 from keras_mambaout.data.coco import CocoDataset

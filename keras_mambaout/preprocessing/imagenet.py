@@ -89,6 +89,11 @@ def _classes():
     return tuple(tuple(line.split(" ", 1)) for line in text.splitlines())
 
 
+def imagenet_synsets():
+    """Returns the WordNet ids of the 1000 ImageNet classes in order, such as `"n01440764"`."""
+    return [synset for synset, _ in _classes()]
+
+
 def decode_predictions(preds, top=5):
     """The most probable ImageNet classes of each image, with their names.
 

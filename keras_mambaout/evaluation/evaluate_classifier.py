@@ -1,0 +1,81 @@
+"""A classifier's accuracy on a data set."""
+
+import keras
+import numpy as np
+
+from keras_mambaout.data.extras import progress_bar
+from keras_mambaout.models.outputs import gives_logits
+
+TOP = 5
+
+
+def evaluate_classifier(
+    model, dataset, batch_size=32, image_size=224, crop_pct=1.0, crop_mode="center", verbose="auto"
+):
+    """Returns top-1 and top-5 accuracy and the loss of a classifier on a data set.
+
+    `top-k = (images whose class is among the k with the highest scores) / (images)`. Unreadable images
+    are left out; `dataset.unreadable` names them.
+
+    Args:
+        model: A `keras.Model` whose `predict_on_batch` takes images 0-255 `(B, S, S, 3)` and returns
+            probabilities or logits `(B, classes)`.
+        dataset: A `ClassificationDataset`.
+        batch_size: Images in a batch. All batches have this size (what fills up the last one does not
+            count), so that JAX compiles once.
+        image_size: Height and width of the images, in pixels.
+        crop_pct: As for `resize_and_center_crop`.
+        crop_mode: As for `resize_and_center_crop`.
+        verbose: 1 shows a progress bar, 0 none, `"auto"` one where stdout is a terminal.
+
+    Returns:
+        Dict with `"top1"` and `"top5"`, 0 to 1, `"loss"`, the mean cross entropy, and `"images"`, how many
+        were evaluated. With five classes or fewer `"top5"` is 1. There is no `"loss"` if it is unknown
+        whether the model returns probabilities or logits: its last layer must have the activation
+        softmax or none.
+
+    Raises:
+        ValueError: If the model has another number of classes than the data set, its output is not
+            `(B, classes)` or not a number, or an argument is outside of what is listed above.
+
+    Example:
+    ```python
+    dataset = ClassificationDataset.from_tfds("imagenet2012", split="validation")
+    metrics = evaluate_classifier(keras_mambaout.MambaOutFemto(), dataset, image_size=288)
+    print(f"{metrics['top1']:.2%}")  # 79.91%
+    ```
+    """
+    batches = dataset.batches(batch_size, image_size, crop_pct=crop_pct, crop_mode=crop_mode, weighted=True)
+    update = progress_bar(len(dataset), verbose, "image")
+    from_logits = gives_logits(model)
+    hits, losses = [], []
+    for step, (images, labels, weights) in enumerate(batches.as_numpy_iterator(), start=1):
+        scores = _scores(model.predict_on_batch(images), dataset)
+        counts = weights > 0
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :TOP]  # (B, 5)
+        hits.append((best == labels[:, None])[counts])
+        if from_logits is not None:
+            loss = keras.losses.sparse_categorical_crossentropy(labels, scores, from_logits)
+            losses.append(keras.ops.convert_to_numpy(loss)[counts])
+        update(min(step * batch_size, len(dataset)))
+    hits = np.concatenate(hits)
+    metrics = {"top1": float(hits[:, 0].mean()), "top5": float(hits.any(axis=1).mean())}
+    if from_logits is not None:
+        metrics["loss"] = float(np.concatenate(losses).mean(dtype="float64"))
+    return {**metrics, "images": len(hits)}
+
+
+def _scores(predictions, dataset):
+    """Returns a model's output as a float32 array `(B, classes)`, checked."""
+    if isinstance(predictions, (dict, list, tuple)) or np.ndim(predictions) != 2:
+        given = type(predictions).__name__ if np.ndim(predictions) == 0 else f"shape {np.shape(predictions)}"
+        raise ValueError(f"The model must return one array of scores (B, classes), got {given}.")
+    scores = np.asarray(predictions, "float32")
+    if scores.shape[1] != dataset.num_classes:
+        raise ValueError(
+            f"The model has {scores.shape[1]} classes, the data set has {dataset.num_classes}. Make the model with "
+            f"classes={dataset.num_classes}, or give the data set the `class_names` that the model was trained with."
+        )
+    if np.isnan(scores).any():
+        raise ValueError("The model's output is not a number (NaN): its training has diverged or its weights are bad.")
+    return scores
