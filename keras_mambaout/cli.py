@@ -1,9 +1,9 @@
-"""The command line: `keras-mambaout predict`, `evaluate`, `compare` and `list`."""
+"""The command line: `keras-mambaout predict`, `train`, `evaluate`, `compare` and `list`."""
 
 import argparse
 import sys
 
-from keras_mambaout.commands import classification, detection
+from keras_mambaout.commands import classification, detection, training
 from keras_mambaout.compare.comparison import BACKENDS, compare
 from keras_mambaout.compare.differences import TOLERANCES
 from keras_mambaout.compare.report import format_report
@@ -13,6 +13,7 @@ from keras_mambaout.weights.download import DownloadError
 from keras_mambaout.weights.pretrained import PUBLISHED
 
 TASKS = ("classification", "detection")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 def main(arguments=None):
@@ -47,19 +48,29 @@ def _parser():
     predict.add_argument("--json", action="store_true", help="print JSON instead of text")
     _add_detection_arguments(predict)
 
-    evaluate = commands.add_parser("evaluate", help="measure a saved model on a data set")
+    train = commands.add_parser("train", help="train a classifier on images in class folders, or on ImageNet")
+    train.set_defaults(run=training.train)
+    _add_training_arguments(train)
+
+    evaluate = commands.add_parser("evaluate", help="measure a model on a data set")
     evaluate.set_defaults(run=_evaluate)
-    evaluate.add_argument("--task", required=True, choices=["detection"], help="what the model does")
-    evaluate.add_argument("--model", required=True, help=".keras file")
-    evaluate.add_argument("--annotations", metavar="FILE", help="labels in COCO's JSON format")
-    evaluate.add_argument("--images", metavar="FOLDER", help="folder of the images that the labels are for")
-    evaluate.add_argument("--tfds", metavar="NAME", help="instead of files: coco/2017, voc/2007, ...")
-    evaluate.add_argument("--split", default="validation", help="of --tfds (default: %(default)s)")
-    evaluate.add_argument("--size", type=int, help="side that images are resized to fit in (default: 640)")
-    evaluate.add_argument("--batch-size", type=int, default=8, help="images at a time (default: %(default)s)")
-    evaluate.add_argument("--pictures", type=int, default=8, help="how many images to draw (default: %(default)s)")
+    evaluate.add_argument("--task", default="classification", choices=TASKS, help="(default: %(default)s)")
+    evaluate.add_argument("--model", help="one of `keras-mambaout list` (default: mambaout_tiny); or a .keras file")
+    evaluate.add_argument("--weights", default="imagenet", help="imagenet, a published tag, or a .safetensors path")
+    evaluate.add_argument("--data", help="folder of class folders, or a name of TensorFlow Datasets: imagenet2012, ...")
+    evaluate.add_argument("--data-dir", metavar="FOLDER", help="of TensorFlow Datasets' prepared data")
+    evaluate.add_argument("--split", default="validation", help="of TensorFlow Datasets (default: %(default)s)")
+    evaluate.add_argument(
+        "--size", type=int, help="side of the images in pixels (default: of the weights; detection: 640)"
+    )
+    evaluate.add_argument("--crop-pct", type=float, help="share of the image that is kept (default: of the weights)")
+    evaluate.add_argument("--batch-size", type=int, default=32, help="images at a time (default: %(default)s)")
     evaluate.add_argument("--json", action="store_true", help="print JSON instead of text")
-    _add_detection_arguments(evaluate)
+    options = _add_detection_arguments(evaluate)
+    options.add_argument("--annotations", metavar="FILE", help="labels in COCO's JSON format")
+    options.add_argument("--images", metavar="FOLDER", help="folder of the images that the labels are for")
+    options.add_argument("--tfds", metavar="NAME", help="instead of files: coco/2017, voc/2007, ...")
+    options.add_argument("--pictures", type=int, default=8, help="how many images to draw (default: %(default)s)")
 
     comparison = commands.add_parser("compare", help="compare backends: speed, memory, and whether they agree")
     comparison.set_defaults(run=_compare)
@@ -85,6 +96,34 @@ def _add_detection_arguments(parser):
     options.add_argument("--confidence", type=float, default=0.5, help="score that is shown (default: %(default)s)")
     options.add_argument("--classes", metavar="FILE", help="names of the classes, a line each, or COCO's JSON file")
     options.add_argument("--output", default="output", metavar="FOLDER", help="for pictures (default: %(default)s)")
+    return options
+
+
+def _add_training_arguments(parser):
+    parser.add_argument("--model", default="mambaout_tiny", help="model name (default: %(default)s)")
+    parser.add_argument(
+        "--weights", help="to start from: imagenet, none, a published tag or a file (default: of recipe)"
+    )
+    parser.add_argument("--data", required=True, help="folder of class folders, or a name of TensorFlow Datasets")
+    parser.add_argument("--data-dir", metavar="FOLDER", help="of TensorFlow Datasets' prepared data")
+    parser.add_argument("--recipe", default="finetune", choices=["paper", "finetune"], help="(default: %(default)s)")
+    parser.add_argument("--epochs", type=int, help="(default: of the recipe)")
+    parser.add_argument("--batch-size", type=int, help="images of a weight update, over all devices and steps")
+    parser.add_argument("--accumulate", type=int, default=1, help="steps that a batch is divided into")
+    parser.add_argument("--learning-rate", type=float, help="the highest (default: of the recipe, scaled by the batch)")
+    parser.add_argument("--image-size", type=int, help="side of the images in pixels (default: of the recipe)")
+    parser.add_argument("--drop-path", type=float, help="stochastic depth (default: of the recipe)")
+    parser.add_argument("--clip-norm", type=float, help="largest norm of the gradients (default: any)")
+    parser.add_argument(
+        "--ema", type=float, nargs="?", const=0.9999, metavar="MOMENTUM", help="average the weights (default: not)"
+    )
+    parser.add_argument("--precision", default="float32", choices=PRECISIONS, help="(default: %(default)s)")
+    parser.add_argument("--devices", default="auto", help="how many, or auto for all (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    parser.add_argument("--strict", action="store_true", help="end the run at an unreadable image, do not leave it out")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --output")
+    parser.add_argument("--preview", metavar="FILE", help="draw a training batch as a PNG, and do not train")
+    parser.add_argument("--output", default="output/train", metavar="FOLDER", help="(default: %(default)s)")
 
 
 def _predict(args):
@@ -95,7 +134,8 @@ def _predict(args):
 
 def _evaluate(args):
     _check_batch_size(args.batch_size)
-    detection.evaluate(args)
+    task = {"classification": classification, "detection": detection}[args.task]
+    task.evaluate(args)
 
 
 def _check_batch_size(batch_size):

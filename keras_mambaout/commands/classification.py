@@ -1,10 +1,13 @@
-"""`keras-mambaout predict`: the ImageNet classes of photos."""
+"""`keras-mambaout predict` and `evaluate`: the ImageNet classes of photos, the accuracy on a data set."""
 
 import json
 
 import numpy as np
 
+from keras_mambaout.commands.data import for_evaluation
+from keras_mambaout.evaluation.evaluate_classifier import evaluate_classifier
 from keras_mambaout.models.registry import create_model
+from keras_mambaout.models.saved import load_saved_model
 from keras_mambaout.preprocessing.imagenet import decode_predictions, resize_and_center_crop
 from keras_mambaout.preprocessing.load_image import load_image
 from keras_mambaout.weights.loader import load_weights
@@ -39,3 +42,43 @@ def predict(args):
         print(path)
         for synset, name, score in predictions:
             print(f"  {score:7.2%}  {name.replace('_', ' ')} ({synset})")
+
+
+def evaluate(args):
+    """Prints top-1 and top-5 accuracy on a folder of class folders or a TensorFlow data set."""
+    if args.data is None:
+        raise ValueError("Give --data: a folder of class folders, or a name of TensorFlow Datasets.")
+    name = args.model or DEFAULT_MODEL
+    dataset = for_evaluation(args.data, args.split, args.data_dir, name)
+    if name.endswith(".keras"):
+        model, published = load_saved_model(name), PublishedWeights(variant=name, tag="own")
+    else:
+        model, published = _with_weights(name, args.weights, dataset.num_classes)
+    size = published.image_size if args.size is None else args.size
+    crop_pct = published.crop_pct if size == published.image_size else 1.0
+    metrics = evaluate_classifier(
+        model,
+        dataset,
+        args.batch_size,
+        size,
+        crop_pct if args.crop_pct is None else args.crop_pct,
+        published.crop_mode,
+    )
+    if args.json:
+        print(json.dumps(metrics, indent=2))
+        return
+    accuracies = ", ".join(f"{name} {metrics[name]:.2%}" for name in ("top1", "top5") if name in metrics)
+    print(f"{accuracies} of {metrics['images']} images")
+    if dataset.unreadable:
+        print(f"{len(dataset.unreadable)} unreadable images were left out: {', '.join(dataset.unreadable)}")
+
+
+def _with_weights(name, weights, classes):
+    """Returns a model by name with its weights, and what is known of their images; the default for a file."""
+    published = resolve_weights(weights, name)
+    if not isinstance(published, PublishedWeights):
+        published = PublishedWeights(variant=name, tag="own", classes=classes)
+    model = create_model(name, weights=None, classes=published.classes)
+    if load_weights(model, weights):
+        raise ValueError(f"{weights!r} has no classifier of {published.classes} classes, as the images have.")
+    return model, published

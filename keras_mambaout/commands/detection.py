@@ -5,14 +5,13 @@ import json
 import os
 import pathlib
 
-from PIL import Image
-
 from keras_mambaout.data.coco import CocoDataset
 from keras_mambaout.detection.detect import detect
 from keras_mambaout.detection.draw import draw_detections
 from keras_mambaout.evaluation.coco_map import format_metrics
 from keras_mambaout.evaluation.evaluate_detector import evaluate_detector
 from keras_mambaout.evaluation.pictures import draw_examples
+from keras_mambaout.files import save_picture
 from keras_mambaout.integrations.load_detector import load_detector
 from keras_mambaout.preprocessing.load_image import load_image
 
@@ -22,17 +21,16 @@ PICTURE_COLUMNS = 2
 
 def predict(args):
     """Prints the objects of each photo, and draws them into a picture a photo."""
-    if args.model is None:
-        raise ValueError("--task detection needs --model: the .keras file of a saved detector.")
+    model = _detector(args.model)
     photos = [load_image(path) for path in args.images]
-    model = load_detector(args.model)
     names = _class_names(args.classes, model.num_classes)
     found = detect(model, photos, DEFAULT_SIZE if args.size is None else args.size, args.confidence, args.batch_size)
 
     results, taken = [], set()
     for path, photo, objects in zip(args.images, photos, found, strict=True):
         picture = draw_detections(photo, objects["boxes"], objects["classes"], objects["scores"], names)
-        file = _save_picture(picture, args.output, _unused(f"{pathlib.Path(path).stem}_detections", taken))
+        name = _unused(f"{pathlib.Path(path).stem}_detections", taken)
+        file = save_picture(picture, os.path.join(args.output, f"{name}.png"))
         rows = zip(objects["boxes"].tolist(), objects["classes"].tolist(), objects["scores"].tolist(), strict=True)
         detections = [{"name": names[index], "score": score, "box": box} for box, index, score in rows]
         results.append({"image": path, "picture": file, "detections": detections})
@@ -51,8 +49,8 @@ def predict(args):
 
 def evaluate(args):
     """Prints COCO's average precision, and draws labels beside detections for the first images."""
+    model = _detector(args.model)
     dataset = _dataset(args)
-    model = load_detector(args.model)
     size = DEFAULT_SIZE if args.size is None else args.size
     metrics = evaluate_detector(model, dataset, args.batch_size, size)
     if args.json:
@@ -62,9 +60,15 @@ def evaluate(args):
     if args.pictures > 0:
         chosen = dataset.image_ids[: args.pictures]
         picture = draw_examples(model, dataset, chosen, size, args.confidence, min(PICTURE_COLUMNS, len(chosen)))
-        file = _save_picture(picture, args.output, "detections")
+        file = save_picture(picture, os.path.join(args.output, "detections.png"))
         if not args.json:
             print(f"Labels (left) and detections (right): {file}")
+
+
+def _detector(path):
+    if path is None:
+        raise ValueError("--task detection needs --model: the .keras file of a saved detector.")
+    return load_detector(path)
 
 
 def _dataset(args):
@@ -102,15 +106,3 @@ def _unused(name, taken):
         number += 1
     taken.add(unique)
     return unique
-
-
-def _save_picture(picture, folder, name):
-    """Writes a PNG and returns its path; a file that is there stays whole until the new one is."""
-    path, part = os.path.join(folder, f"{name}.png"), os.path.join(folder, f".{name}.part")
-    try:
-        os.makedirs(folder, exist_ok=True)
-        Image.fromarray(picture).save(part, format="PNG")
-        os.replace(part, path)
-    except OSError as error:
-        raise ValueError(f"Cannot write the picture {path!r}: {error}") from error
-    return path

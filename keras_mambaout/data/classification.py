@@ -4,11 +4,11 @@ import functools
 
 import numpy as np
 
+from keras_mambaout.arguments import check_choice, check_positive_integer
 from keras_mambaout.data.class_folders import ClassFolders
-from keras_mambaout.data.extras import import_tensorflow
 from keras_mambaout.data.image_batches import BatchPlan, ImageReader, evaluation_batches, training_batches
 from keras_mambaout.data.tfds_labels import TfdsLabels
-from keras_mambaout.models.arguments import check_choice, check_positive_integer
+from keras_mambaout.extras import import_tensorflow
 from keras_mambaout.preprocessing.imagenet import resize_and_center_crop
 
 LABEL_MODES = ("int", "categorical")

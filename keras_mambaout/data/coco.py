@@ -4,14 +4,14 @@ import logging
 
 import numpy as np
 
+from keras_mambaout.arguments import check_positive_integer
 from keras_mambaout.data.annotations import Annotations, read_coco_json
 from keras_mambaout.data.batches import Targets, make_batches
-from keras_mambaout.data.extras import import_extra, import_tensorflow
 from keras_mambaout.data.image_folder import ImageFolder
 from keras_mambaout.data.resize import ResizeRule
 from keras_mambaout.data.tfds_boxes import read_tfds
 from keras_mambaout.detection.boxes import check_box_format
-from keras_mambaout.models.arguments import check_positive_integer
+from keras_mambaout.extras import import_extra, import_tensorflow
 
 logger = logging.getLogger(__name__)
 FLIP_RATE = 0.5

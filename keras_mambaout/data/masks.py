@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from keras_mambaout.data.extras import import_extra
+from keras_mambaout.extras import import_extra
 
 
 def draw_masks(segmentations, size, resized):

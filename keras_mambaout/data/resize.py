@@ -1,6 +1,6 @@
 """How images get the sizes that a detector takes, and their boxes and masks with them."""
 
-from keras_mambaout.models.arguments import check_positive_integer
+from keras_mambaout.arguments import check_positive_integer
 from keras_mambaout.preprocessing.letterbox import PADDING_COLOR, check_size, fit
 
 PADDING_MARK = -1.0  # no pixel has it

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from keras_mambaout.data.extras import import_extra, import_tensorflow, progress_bar
+from keras_mambaout.extras import import_extra, import_tensorflow, progress_bar
 
 SHUFFLE_BUFFER = 1024  # encoded images, about 150 MB of COCO's
 IGNORED = ("is_crowd", "is_difficult")  # flags of objects that are neither to be found nor to be missed

@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from keras_mambaout.data.extras import import_extra, import_tensorflow
+from keras_mambaout.extras import import_extra, import_tensorflow
 from keras_mambaout.preprocessing.load_image import load_image
 
 READ_AT_ONCE = 16  # files in training

@@ -5,8 +5,8 @@ import io
 
 import numpy as np
 
-from keras_mambaout.data.extras import import_extra
-from keras_mambaout.models.arguments import check_choice, check_positive_integer
+from keras_mambaout.arguments import check_choice, check_positive_integer
+from keras_mambaout.extras import import_extra
 
 METRICS = {  # name -> range of areas, IoU threshold (None: the mean of all ten)
     "AP": ("all", None),

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from PIL import Image
 
-from keras_mambaout.data.extras import import_extra
 from keras_mambaout.detection.boxes import check_box_format
+from keras_mambaout.extras import import_extra
 
 
 def detections_to_results(

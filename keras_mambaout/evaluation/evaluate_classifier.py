@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_mambaout.data.extras import progress_bar
+from keras_mambaout.extras import progress_bar
 from keras_mambaout.models.outputs import gives_logits
 
 TOP = 5

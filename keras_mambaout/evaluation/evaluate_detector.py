@@ -2,12 +2,12 @@
 
 import keras
 
-from keras_mambaout.data.extras import progress_bar
+from keras_mambaout.arguments import check_choice, check_positive_integer
 from keras_mambaout.data.resize import ResizeRule
 from keras_mambaout.detection.boxes import box_format_of
 from keras_mambaout.evaluation.coco_map import IOU_TYPES, coco_metrics
 from keras_mambaout.evaluation.coco_results import detections_to_results
-from keras_mambaout.models.arguments import check_choice, check_positive_integer
+from keras_mambaout.extras import progress_bar
 
 
 def evaluate_detector(

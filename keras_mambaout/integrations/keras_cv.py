@@ -19,11 +19,11 @@ What KerasCV 0.9.0 gets wrong with today's Keras is worked round here and in `de
 
 import keras
 
+from keras_mambaout.arguments import check_positive_integer
 from keras_mambaout.detection.boxes import check_box_format
 from keras_mambaout.detection.non_max_suppression import MultiClassNonMaxSuppression
 from keras_mambaout.integrations.detector_mixin import DetectorMixin
 from keras_mambaout.layers.common import PACKAGE
-from keras_mambaout.models.arguments import check_positive_integer
 from keras_mambaout.models.dense_prediction import dense_prediction_backbone
 
 try:

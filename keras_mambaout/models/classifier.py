@@ -2,9 +2,8 @@
 
 import keras
 
-from keras_mambaout import layers
+from keras_mambaout import arguments, layers
 from keras_mambaout.layers.common import PACKAGE
-from keras_mambaout.models import arguments
 from keras_mambaout.models.freezing import freeze_layers, frozen_layer_names
 from keras_mambaout.models.optimizer_first import OptimizerFirst
 from keras_mambaout.weights.loader import load_weights

@@ -47,6 +47,16 @@ def check_rgb(image):
     return image
 
 
+def check_rgb_images(layer, images):
+    """Checks that images, or one, have three channels."""
+    channels = images.shape[-1 if layer.data_format == "channels_last" else -3]
+    if channels != 3:
+        raise ValueError(
+            f"{type(layer).__name__} takes RGB images, of three channels, got shape {tuple(images.shape)} read as "
+            f"{layer.data_format}."
+        )
+
+
 def _open(source):
     name = getattr(source, "name", None) if hasattr(source, "read") else os.fspath(source)
     try:

@@ -20,6 +20,7 @@ from keras_mambaout.integrations import load_detector
 
 ROOT = pathlib.Path(__file__).parents[2]
 SCRIPTS = [path for path in sorted(ROOT.glob("examples/[0-9][0-9]_*.py")) if not path.name.startswith("00_")]
+FROM_SCRATCH = ROOT / "examples" / "05_train_imagenet.py"  # needs no weights
 EXECUTION_SECONDS = 300  # of one cell, on a busy machine
 
 
@@ -154,6 +155,15 @@ def test_detect(execute, data_dir, tmp_path, stem, box_format):
     assert (detector.num_classes, detector.bounding_box_format) == (80, box_format)
 
 
+def test_train_imagenet(execute, flowers, tmp_path):
+    settings = {"data_dir": str(flowers), "model": "mambaout_test", "image_size": 32, "batch_size": 4, "epochs": 2}
+    printed = execute("05_train_imagenet", **settings, accumulate=2, output="out")
+    assert "learning rate up to 3.9e-06, drop path 0.0, Augmentation(" in printed
+    assert "Epoch 2/2" in printed and "% of 4 images for validation" in printed
+    assert (tmp_path / "out" / "curves.png").stat().st_size > 10_000
+    assert keras.models.load_model(tmp_path / "out" / "last.keras").output_shape == (None, 2)
+
+
 def test_compare_backends(execute, tmp_path):
     settings = {"model": "mambaout_test", "backends": ["tensorflow", "torch"], "batch_size": 1, "size": 32, "steps": 2}
     printed = execute("08_compare_backends", **settings)
@@ -161,7 +171,7 @@ def test_compare_backends(execute, tmp_path):
     assert (tmp_path / "output" / "compare" / "compare.png").stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("script", [path for path in SCRIPTS if path != FROM_SCRATCH], ids=lambda path: path.stem)
 def test_a_script_ends_with_one_line_where_the_weights_cannot_be_downloaded(script, tmp_path):
     for photo in ("red/1.png", "red/2.png", "red/3.png", "blue/1.png", "blue/2.png", "blue/3.png"):
         path = tmp_path / "photos" / photo

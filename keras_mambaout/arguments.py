@@ -1,5 +1,6 @@
 """What the models' constructors accept, checked once, with an error that says what to do."""
 
+import math
 from collections.abc import Sequence
 
 import keras
@@ -26,6 +27,34 @@ def check_positive_integer(name, value, hint=""):
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"`{name}` must be an integer of 1 or more, got {value!r}.{hint}")
     return value
+
+
+def check_range(name, value, maximum=math.inf):
+    """Returns two numbers as a tuple, the lower first, above 0 and at most `maximum`."""
+    numbers = tuple(value) if isinstance(value, (tuple, list)) else ()
+    if len(numbers) != 2 or not all(map(is_number, numbers)) or not 0.0 < numbers[0] <= numbers[1] <= maximum:
+        limits = "above 0" if maximum == math.inf else f"above 0 and at most {maximum:g}"
+        raise ValueError(f"`{name}` must be two numbers, the lower first, {limits}, got {value!r}.")
+    return numbers
+
+
+def check_number(name, value, maximum=math.inf):
+    """Returns a number from 0 to `maximum`."""
+    if not is_number(value) or not 0.0 <= value <= maximum:
+        limits = "of 0 or more" if maximum == math.inf else f"from 0 to {maximum:g}"
+        raise ValueError(f"`{name}` must be a number {limits}, got {value!r}.")
+    return value
+
+
+def check_positive_number(name, value):
+    """Returns a number above 0."""
+    if not is_number(value) or value <= 0.0:
+        raise ValueError(f"`{name}` must be a number above 0, got {value!r}.")
+    return value
+
+
+def is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def check_classes(value):

@@ -1,0 +1,267 @@
+"""RandAugment with the operations and strengths that the paper trained with."""
+
+import functools
+import math
+
+import keras
+
+from keras_mambaout.arguments import DATA_FORMATS, check_choice, check_number, check_positive_integer
+from keras_mambaout.layers.common import PACKAGE
+from keras_mambaout.preprocessing.load_image import check_rgb_images
+
+MAX_MAGNITUDE = 10.0
+FILL_COLOR = (124, 116, 104)  # ImageNet's mean
+KERAS_LAYERS = (
+    "auto_contrast",
+    "random_posterization",
+    "solarization",
+    "random_color_degeneration",
+    "random_sharpness",
+)
+MOVING = ("bilinear", "nearest")
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class RandAugment(keras.layers.RandAugment):
+    """Changes each image by operations drawn at random, as timm's `rand-m9-mstd0.5-inc1` does.
+
+    Each of the `num_ops` operations is drawn from the 15 below, all alike, left out with probability
+    `1 - probability`, and has the strength `m = clip(N(magnitude, magnitude_std), 0, 10) / 10`. A sign
+    `±` is drawn too.
+
+    | operation | what it does |
+    |---|---|
+    | `auto_contrast` | stretches each channel to 0-255 (`keras.layers.AutoContrast`) |
+    | `equalize` | makes each channel's histogram even |
+    | `invert` | `255 - x` |
+    | `rotate` | by `±30 m` degrees around the centre |
+    | `posterize` | keeps the highest `max(1, 4 - floor(4 m))` of 8 bits (`keras.layers.RandomPosterization`) |
+    | `solarize` | `255 - x` where `x >= 256 - floor(256 m)` (`keras.layers.Solarization`) |
+    | `solarize_add` | `x + floor(110 m)` where `x < 128` |
+    | `color` | `f x + (1 - f) grey(x)`, `f = 1 ± 0.9 m` (`keras.layers.RandomColorDegeneration`) |
+    | `contrast` | `f x + (1 - f) mean(grey(x))` |
+    | `brightness` | `f x` |
+    | `sharpness` | `f x + (1 - f) smooth(x)` inside of the border (`keras.layers.RandomSharpness`) |
+    | `shear_x`, `shear_y` | by `±0.3 m`; the top left corner stays |
+    | `translate_x`, `translate_y` | by `±0.45 m` of the width or height |
+
+    Unlike in `keras.layers.RandAugment`, only the operations that were drawn are run, each image of a
+    batch has its own, and strengths go both ways. Where a layer of Keras does not do what Pillow, and
+    so timm, does, it is not used: `Equalization` makes one histogram of a batch and maps a grey level
+    to the upper end of its share, `RandomContrast` keeps the mean of each channel, `RandomBrightness`
+    adds a constant, `RandomSharpness` darkens the border, and what moves an image fills up with one
+    number. Unlike timm, this moves images bilinearly only, and rounds nothing to integers.
+
+    Args:
+        num_ops: Operations an image, 1 or more.
+        magnitude: Mean strength, 0 to 10.
+        magnitude_std: Standard deviation of the strength.
+        probability: Probability that an operation is not left out.
+        fill_color: R, G and B, 0-255, of what comes into view when an image is moved.
+        interpolation: `"bilinear"` or `"nearest"`, for moving an image.
+        seed: Integer seed; `None` draws one.
+        data_format: `"channels_last"` or `"channels_first"`; default Keras' global one.
+
+    Shapes:
+        `(H, W, 3)` or `(B, H, W, 3)` of 0-255 RGB, kept as it is, in the layer's compute dtype; also as
+        `"images"` of a dict, beside `"labels"`. With `training=False` images stay as they are.
+
+    Raises:
+        ValueError: If an argument is outside of what is listed above, or images are not RGB.
+
+    Example:
+    ```python
+    augment = RandAugment()
+    images = dataset.map(lambda image: augment(image, training=True), num_parallel_calls=tf.data.AUTOTUNE)
+    ```
+
+    Source: [Cubuk et al., RandAugment](https://arxiv.org/abs/1909.13719); `rand_augment_transform` of
+    [timm](https://github.com/huggingface/pytorch-image-models).
+    """
+
+    def __init__(
+        self,
+        num_ops=2,
+        magnitude=9.0,
+        magnitude_std=0.5,
+        probability=0.5,
+        fill_color=FILL_COLOR,
+        interpolation="bilinear",
+        seed=None,
+        data_format=None,
+        **kwargs,
+    ):
+        check_positive_integer("num_ops", num_ops)
+        check_choice("interpolation", interpolation, MOVING)
+        data_format = data_format or keras.config.image_data_format()
+        # Keras' layers get channels last: AutoContrast takes nothing else.
+        super().__init__(num_ops=num_ops, interpolation=interpolation, seed=seed, data_format=DATA_FORMATS[0], **kwargs)
+        self.data_format = check_choice("data_format", data_format, DATA_FORMATS)
+        self.magnitude = check_number("magnitude", magnitude, MAX_MAGNITUDE)
+        self.magnitude_std = check_number("magnitude_std", magnitude_std)
+        self.probability = check_number("probability", probability, 1.0)
+        if not isinstance(fill_color, (tuple, list)) or len(fill_color) != 3:
+            raise ValueError(f"`fill_color` must be three numbers from 0 to 255, got {fill_color!r}.")
+        self.fill_color = tuple(check_number("fill_color", value, 255) for value in fill_color)
+        for name in KERAS_LAYERS:
+            getattr(self, name).backend = self.backend  # one for all, since they run inside of this layer
+
+    def get_random_transformation(self, data, training=True, seed=None):
+        """Returns a dict of `(B, num_ops)`: `"operations"`, places in `OPERATIONS`, `"magnitudes"` and `"signs"`."""
+        if not training:
+            return None
+        images = data["images"] if isinstance(data, dict) else data
+        check_rgb_images(self, images)
+        ops, random = self.backend.numpy, self.backend.random
+        seed = self._get_seed_generator(self.backend.name) if seed is None else seed
+        shape = self.backend.shape(images)
+        draws = (shape[0] if len(shape) == 4 else 1, self.num_ops)
+        operations = random.randint(draws, 0, len(OPERATIONS), seed=seed)
+        left_out = random.uniform(draws, dtype="float32", seed=seed) >= self.probability
+        magnitudes = random.normal(draws, self.magnitude, self.magnitude_std, dtype="float32", seed=seed)
+        positive = random.uniform(draws, dtype="float32", seed=seed) < 0.5
+        return {
+            "operations": ops.where(left_out, len(OPERATIONS), operations),
+            "magnitudes": ops.clip(magnitudes, 0.0, MAX_MAGNITUDE),
+            "signs": ops.where(positive, 1.0, -1.0),
+        }
+
+    def transform_images(self, images, transformation, training=True):
+        """Returns the images changed by what `get_random_transformation` returned."""
+        images = self.backend.cast(images, self.compute_dtype)
+        if not training:
+            return images
+        return self.backend.core.map(lambda inputs: self._augment(*inputs), (images, transformation))
+
+    def transform_single_image(self, image, transformation, training=True):
+        image = self.backend.cast(image, self.compute_dtype)
+        if not training:
+            return image
+        return self._augment(image, {key: values[0] for key, values in transformation.items()})
+
+    def _augment(self, image, drawn):
+        channels_first = self.data_format == "channels_first"
+        if channels_first:
+            image = self.backend.numpy.transpose(image, (1, 2, 0))
+        branches = [functools.partial(operation, self) for operation in OPERATIONS.values()]
+        branches.append(lambda images, strength, sign: images)
+        image = image[None]  # (1, H, W, 3)
+        for i in range(self.num_ops):
+            strength = self.backend.cast(drawn["magnitudes"][i] / MAX_MAGNITUDE, self.compute_dtype)
+            sign = self.backend.cast(drawn["signs"][i], self.compute_dtype)
+            image = self.backend.core.switch(drawn["operations"][i], branches, image, strength, sign)
+        return self.backend.numpy.transpose(image[0], (2, 0, 1)) if channels_first else image[0]
+
+    def transform_bounding_boxes(self, *args, **kwargs):
+        raise NotImplementedError(f"{type(self).__name__} augments images with labels of whole images only.")
+
+    transform_segmentation_masks = transform_bounding_boxes
+
+    def get_config(self):
+        config = super().get_config()
+        del config["value_range"], config["factor"]  # Keras', which this layer has other arguments for
+        own = ("magnitude", "magnitude_std", "probability", "fill_color")
+        return {**config, **{name: getattr(self, name) for name in own}}
+
+
+def _equalize(layer, images, strength, sign):
+    ops = layer.backend.numpy
+    levels = layer.backend.cast(ops.round(images), "int32") + 256 * ops.arange(3, dtype="int32")  # (1, H, W, 3)
+    flat = ops.reshape(levels, (-1,))
+    histogram = ops.reshape(layer.backend.math.segment_sum(ops.ones_like(flat), flat, 3 * 256), (3, 256))
+    below = ops.cumsum(histogram, axis=1) - histogram  # pixels of lower levels
+    step = ops.max(ops.where(histogram > 0, below, 0), axis=1, keepdims=True) // 255
+    table = ops.clip((below + step // 2) // ops.maximum(step, 1), 0, 255)
+    table = ops.where(step > 0, table, ops.arange(256, dtype="int32"))
+    return layer.backend.cast(ops.take(ops.reshape(table, (-1,)), levels), images.dtype)
+
+
+def _posterize(layer, images, strength, sign):
+    ops = layer.backend
+    dropped = ops.numpy.minimum(4.0 + ops.numpy.floor(4.0 * strength), 7.0)
+    return layer.random_posterization.transform_images(images, {"shift_factor": ops.cast(dropped, "uint8")[None]})
+
+
+def _solarize(layer, images, strength, sign):
+    threshold = 256.0 - layer.backend.numpy.floor(256.0 * strength)
+    return layer.solarization.transform_images(images, {"additions": 0.0, "thresholds": threshold})
+
+
+def _solarize_add(layer, images, strength, sign):
+    ops = layer.backend.numpy
+    brighter = ops.minimum(images + ops.floor(110.0 * strength), 255.0)
+    return ops.where(images < 128.0, brighter, images)
+
+
+def _color(layer, images, strength, sign):
+    return layer.random_color_degeneration.transform_images(images, {"factor": -0.9 * sign * strength})
+
+
+def _contrast(layer, images, strength, sign):
+    grey = layer.backend.image.rgb_to_grayscale(images, data_format="channels_last")
+    mean = layer.backend.numpy.round(layer.backend.numpy.mean(grey))
+    return layer.backend.numpy.clip(mean + (1.0 + 0.9 * sign * strength) * (images - mean), 0.0, 255.0)
+
+
+def _brightness(layer, images, strength, sign):
+    return layer.backend.numpy.clip((1.0 + 0.9 * sign * strength) * images, 0.0, 255.0)
+
+
+def _sharpness(layer, images, strength, sign):
+    factor = (1.0 + 0.9 * sign * strength) / 2.0  # 0.5 is Keras' for no change
+    change = layer.random_sharpness.transform_images(images, {"factor": factor}) - images
+    # Keras smooths the border with the black around it, Pillow leaves it.
+    inside = layer.backend.numpy.pad(change[:, 1:-1, 1:-1], ((0, 0), (1, 1), (1, 1), (0, 0)))
+    return images + inside
+
+
+def _rotate(layer, images, strength, sign):
+    ops = layer.backend
+    _, height, width, _ = ops.shape(images)
+    x, y = ops.cast(width, images.dtype) / 2, ops.cast(height, images.dtype) / 2
+    angle = sign * strength * math.radians(30.0)
+    cos, sin = ops.numpy.cos(angle), ops.numpy.sin(angle)
+    return _move(layer, images, (cos, -sin, x - x * cos + y * sin, sin, cos, y - x * sin - y * cos))
+
+
+def _translate(layer, images, strength, sign, x=0.0, y=0.0):
+    _, height, width, _ = (layer.backend.cast(side, images.dtype) for side in layer.backend.shape(images))
+    shift = 0.45 * sign * strength
+    return _move(layer, images, (1.0, 0.0, x * shift * width, 0.0, 1.0, y * shift * height))
+
+
+def _shear(layer, images, strength, sign, x=0.0, y=0.0):
+    shear = 0.3 * sign * strength
+    return _move(layer, images, (1.0, x * shear, 0.0, y * shear, 1.0, 0.0))
+
+
+def _move(layer, images, matrix):
+    """Samples `images` at `x' = a x + b y + c`, `y' = d x + e y + f`; pixels' centres are at 0.5, 1.5, ..."""
+    ops = layer.backend
+    a, b, c, d, e, f = matrix
+    matrix = (a, b, c + (a + b - 1.0) / 2.0, d, e, f + (d + e - 1.0) / 2.0, 0.0, 0.0)  # centres at 0, 1, ...
+    matrix = ops.numpy.stack([ops.cast(value, "float32") for value in matrix])
+    color = ops.convert_to_tensor(layer.fill_color, images.dtype)
+    moved = ops.image.affine_transform(
+        images - color, matrix, layer.interpolation, "constant", 0.0, data_format="channels_last"
+    )
+    return moved + color
+
+
+OPERATIONS = {
+    "auto_contrast": lambda layer, images, strength, sign: layer.auto_contrast.transform_images(images),
+    "equalize": _equalize,
+    "invert": lambda layer, images, strength, sign: 255.0 - images,
+    "rotate": _rotate,
+    "posterize": _posterize,
+    "solarize": _solarize,
+    "solarize_add": _solarize_add,
+    "color": _color,
+    "contrast": _contrast,
+    "brightness": _brightness,
+    "sharpness": _sharpness,
+    "shear_x": functools.partial(_shear, x=1.0),
+    "shear_y": functools.partial(_shear, y=1.0),
+    "translate_x": functools.partial(_translate, x=1.0),
+    "translate_y": functools.partial(_translate, y=1.0),
+}

@@ -1,0 +1,69 @@
+"""Erasing a random part of an image."""
+
+import keras
+import numpy as np
+
+from keras_mambaout.arguments import check_number, check_range
+from keras_mambaout.layers.common import PACKAGE
+from keras_mambaout.layers.image_normalization import IMAGENET_MEAN, IMAGENET_STD
+from keras_mambaout.preprocessing.load_image import check_rgb_images
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class RandomErasing(keras.layers.RandomErasing):
+    """Erases a box of an image with noise that is `N(0, 1)` once the model has normalised it.
+
+    `x <- clip(255 (mean + std N(0, 1)), 0, 255)` for each pixel and channel of the box, with ImageNet's mean
+    and standard deviation. Keras' own noise, `clip(255 N(0, 1), 0, 255)`, is 0 in half of the places.
+    The box is Keras': each side is `sqrt(U(scale))` of the image's, so that it covers 0.16 of the image on
+    average; timm's, of area `U(scale)` and width by height 0.3 to 3.3, covers 0.18.
+
+    Args:
+        probability: Probability of erasing.
+        scale: Least and largest square of the ratio of a box's side to the image's, above 0 and at most 1.
+        seed: Integer seed; `None` draws one.
+        data_format: `"channels_last"` or `"channels_first"`; default Keras' global one.
+
+    Shapes:
+        `(H, W, 3)` or `(B, H, W, 3)` of 0-255 RGB, kept as it is, in the layer's compute dtype; also as
+        `"images"` of a dict, beside `"labels"`. With `training=False` nothing is erased.
+
+    Raises:
+        ValueError: If an argument is outside of what is listed above, or images are not RGB.
+
+    Example:
+    ```python
+    images = dataset.map(RandomErasing(0.25))
+    ```
+
+    Source: [Zhong et al., Random erasing](https://arxiv.org/abs/1708.04896); `RandomErasing` of
+    [timm](https://github.com/huggingface/pytorch-image-models), mode `"pixel"`.
+    """
+
+    def __init__(self, probability=0.25, scale=(0.02, 1 / 3), seed=None, data_format=None, **kwargs):
+        check_number("probability", probability, 1.0)
+        check_range("scale", scale, maximum=1.0)
+        # A pair, since of a single number Keras draws a probability below.
+        super().__init__((probability,) * 2, scale, fill_value=0.0, seed=seed, data_format=data_format, **kwargs)
+        self.probability = probability
+
+    def get_random_transformation(self, data, training=True, seed=None):
+        if not training:
+            return None
+        check_rgb_images(self, data["images"] if isinstance(data, dict) else data)
+        ops = self.backend
+        seed = self._get_seed_generator(ops.name) if seed is None else seed
+        drawn = super().get_random_transformation(data, training, seed)
+        channels = (3,) if self.data_format == "channels_last" else (3, 1, 1)
+        mean, std = (
+            ops.convert_to_tensor(np.reshape(rgb, channels), "float32") for rgb in (IMAGENET_MEAN, IMAGENET_STD)
+        )
+        noise = mean + std * ops.random.normal(ops.shape(drawn["fill_value"]), dtype="float32", seed=seed)
+        noise = ops.numpy.clip(255.0 * noise, 0.0, 255.0)
+        return {**drawn, "fill_value": ops.cast(noise, self.compute_dtype)}
+
+    def get_config(self):
+        config = super().get_config()
+        for name in ("factor", "fill_value", "value_range"):  # which this layer sets itself
+            del config[name]
+        return {**config, "probability": self.probability}
