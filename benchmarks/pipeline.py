@@ -1,0 +1,58 @@
+"""Images a second that the data pipeline delivers, without a model: what a GPU must not outrun.
+
+    python benchmarks/pipeline.py PHOTOS        a folder of class folders
+
+Reads batches of 32 at 224 pixels, in turn without augmentation, with the fine-tuning recipe's and with the
+paper's, and prints the median of the rounds.
+"""
+
+import argparse
+import os
+import statistics
+import time
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+from keras_mambaout.data import ClassificationDataset
+from keras_mambaout.training import Recipe
+
+BATCH = 32
+
+
+def images_per_second(data, augmentation, seconds=10.0):
+    batches = data.batches(
+        BATCH, training=True, augmentation=augmentation, label_mode="categorical", epochs=(0, 1000)
+    ).as_numpy_iterator()
+    for _ in range(3):  # until the buffers are full
+        next(batches)
+    start, count = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        next(batches)
+        count += BATCH
+    return count / (time.perf_counter() - start)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", help="folder of class folders")
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args()
+    data = ClassificationDataset.from_folder(args.photos)
+    recipes = {
+        "resize and centre crop": None,
+        "fine-tuning recipe": Recipe.finetune("mambaout_tiny").augmentation,
+        "paper's recipe": Recipe.paper("mambaout_tiny").augmentation,
+    }
+    rates = {name: [] for name in recipes}
+    for _ in range(args.rounds):
+        for name, augmentation in recipes.items():
+            rates[name].append(images_per_second(data, augmentation))
+    print(f"{len(data)} photos, {os.cpu_count()} CPU cores\n")
+    print("| augmentation | images/s | ms of one core |\n|---|---|---|")
+    for name, values in rates.items():
+        median = statistics.median(values)
+        print(f"| {name} | {median:.0f} | {1000 * os.cpu_count() / median:.1f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""Checkpoints that survive a kill, and a full disk, at any moment."""
+
+import math
+import os
+import re
+import shutil
+import zipfile
+
+import keras
+import numpy as np
+
+from keras_mambaout.files import write_whole
+from keras_mambaout.training.distribution import Devices
+
+BACKUP = re.compile(r"epoch-(\d+)\.npz")
+
+
+class CheckpointError(ValueError):
+    """A checkpoint could not be written or read; the one before is whole."""
+
+
+class BestAndLast(keras.callbacks.Callback):
+    """Saves the model after each epoch as `last.keras`, and as `best.keras` if it is the best so far.
+
+    Like two `keras.callbacks.ModelCheckpoint`, but a file is replaced only when the new one is complete.
+
+    Args:
+        folder: Where the files are written.
+        monitor: The log that says what is best, the highest; without it in the logs only `last.keras` is written.
+        best: Value of a `best.keras` that is there already.
+        ema: A `keras.callbacks.SwapEMAWeights`, if averaged weights are to be saved instead of the latest.
+        devices: The `Devices` of `distribute`: of several processes, which all have this callback, one writes.
+    """
+
+    def __init__(self, folder, monitor="val_accuracy", best=None, ema=None, devices=None):
+        super().__init__()
+        self.folder, self.monitor, self.ema, self.devices = folder, monitor, ema, devices or Devices()
+        self.best = -math.inf if best is None else best
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.ema:
+            self.ema.on_test_begin()  # as fit does for validation
+        try:
+            if self.devices.chief:
+                with self.devices.alone():
+                    self._save((logs or {}).get(self.monitor, -math.inf))
+        finally:
+            if self.ema:
+                self.ema.on_test_end()
+
+    def _save(self, value):
+        last, best = (os.path.join(self.folder, name) for name in ("last.keras", "best.keras"))
+        _write(last, self.model.save)
+        if value > self.best:
+            _write(best, lambda part: shutil.copyfile(last, part))
+            self.best = value
+
+
+class Backup(keras.callbacks.Callback):
+    """Keeps what a killed training needs to go on: weights, optimizer and random state, after each epoch.
+
+    `keras.callbacks.BackupAndRestore` does the same, but writes over its last backup, and the number of the
+    epoch into a second file: killed between the two, a run repeats an epoch on the new weights. Here the
+    number is in the name of the file, which gets its name when it is complete. It is a NumPy file, since
+    the HDF5 library ends the process where a disk is full.
+
+    Args:
+        folder: Where the backup is kept; a run has one of its own.
+        devices: As for `BestAndLast`.
+
+    Example:
+    ```python
+    backup = Backup("output/backup")
+    model.fit(batches, epochs=300, initial_epoch=backup.restore(model), callbacks=[backup])
+    ```
+    """
+
+    def __init__(self, folder, devices=None):
+        super().__init__()
+        self.folder, self.devices = folder, devices or Devices()
+
+    def epoch(self):
+        """Returns how many epochs the backup has behind it, 0 if there is none."""
+        return max(self._epochs(), default=0)
+
+    def restore(self, model):
+        """Brings a compiled model back to the backup and returns its epochs; without one it does nothing."""
+        epoch = self.epoch()
+        if epoch:
+            model.optimizer.build(model.trainable_variables)
+            for variable, value in self._read(self._path(epoch), _state(model)):
+                variable.assign(value)
+        return epoch
+
+    def on_epoch_end(self, epoch, logs=None):
+        loss = (logs or {}).get("loss", 0.0)
+        if not math.isfinite(loss):
+            raise CheckpointError(
+                f"The loss of epoch {epoch + 1} is {loss}: the backup of epoch {self.epoch()} is kept. Train with a "
+                "smaller learning rate, with clip_norm, or in another precision."
+            )
+        if not self.devices.chief:
+            return
+        with self.devices.alone():
+            values = {name: variable.numpy() for name, variable in _state(self.model).items()}
+        _write(self._path(epoch + 1), lambda part: np.savez(part, **values))
+        for number in self._epochs():
+            if number <= epoch:
+                os.remove(self._path(number))
+
+    def _read(self, path, variables):
+        """Returns pairs of a variable and its value, if all of them fit."""
+        try:
+            with np.load(path) as file:
+                values = {name: file[name] for name in file.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise CheckpointError(f"The backup {path!r} is damaged: {error}") from error
+        wrong = set(values) ^ set(variables)
+        wrong |= {name for name in set(values) & set(variables) if values[name].shape != tuple(variables[name].shape)}
+        if wrong:
+            raise CheckpointError(
+                f"The backup {path!r} is of another model or optimizer: {len(wrong)} of its values have no variable of "
+                f"their shape, or variables no value, such as {sorted(wrong)[0]!r}."
+            )
+        return [(variables[name], value) for name, value in values.items()]
+
+    def _path(self, epoch):
+        return os.path.join(self.folder, f"epoch-{epoch:04d}.npz")
+
+    def _epochs(self):
+        names = os.listdir(self.folder) if os.path.isdir(self.folder) else []
+        return [int(match[1]) for match in map(BACKUP.fullmatch, names) if match]
+
+
+def _state(model):
+    """Returns all variables that a training changes."""
+    variables = {
+        "weight": model.trainable_variables,
+        "state": model.non_trainable_variables,  # of random numbers
+        "optimizer": model.optimizer.variables,
+    }
+    return {f"{kind} {n}": variable for kind, those in variables.items() for n, variable in enumerate(those)}
+
+
+def _write(path, write):
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        write_whole(path, write)
+    except OSError as error:
+        kept = "; the one that was there is kept" if os.path.exists(path) else ""
+        raise CheckpointError(f"Cannot write {path!r}{kept}: {error}") from error

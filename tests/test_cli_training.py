@@ -1,0 +1,149 @@
+"""`keras-mambaout train` and `evaluate`, as a user calls them."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import seeded
+from PIL import Image
+
+from keras_mambaout.cli import main
+from keras_mambaout.commands import training
+
+SMALL = ["--model", "mambaout_test", "--weights", "none", "--image-size", "32", "--batch-size", "4", "--devices", "1"]
+
+
+def write_images(folder, classes, count):
+    for label, name in enumerate(classes):
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            Image.fromarray(seeded.photo(40 + number, 48) // 2 + 100 * label).save(folder / name / f"{number}.png")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """A folder of two classes with ten pictures each."""
+    folder = tmp_path_factory.mktemp("photos")
+    write_images(folder, ("dark", "light"), 10)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(photos, tmp_path_factory):
+    """The folder of a run of the command, on pictures one of which is damaged."""
+    data, output = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("out") / "run"
+    write_images(data / "train", ("dark", "light"), 6)
+    write_images(data / "val", ("dark", "light"), 3)
+    (data / "train" / "dark" / "5.png").write_bytes(b"no image")
+    arguments = ["train", *SMALL, "--data", str(data), "--epochs", "2", "--output", str(output), "--accumulate", "2"]
+    assert main([*arguments, "--learning-rate", "1e-3", "--drop-path", "0.1", "--clip-norm", "1"]) == 0
+    return data, output, arguments
+
+
+def test_train_prints_what_it_did(trained, capsys):
+    _, output, arguments = trained
+    settings = json.loads((output / "settings.json").read_text())
+    recipe = settings["recipe"]
+    assert (recipe["epochs"], recipe["batch_size"], recipe["image_size"]) == (2, 4, 32)
+    assert recipe["base_learning_rate"] == 1e-3 and recipe["base_batch_size"] == 4
+    assert recipe["warmup_epochs"] == pytest.approx(0.2) and recipe["clip_norm"] == 1
+    assert settings["accumulate"] == 2 and settings["images"] == 12
+    assert main([*arguments, "--learning-rate", "1e-3", "--drop-path", "0.1", "--clip-norm", "1", "--resume"]) == 0
+    printed = capsys.readouterr().out
+    assert "mambaout_test: 12 images for training, 6 for validation, 2 classes; 2 epochs in batches of 4" in printed
+    assert "validation accuracy: best" in printed and f"written: {output}/best.keras" in printed
+
+
+def test_evaluate_the_trained_model(trained, capsys):
+    data, output, _ = trained
+    arguments = [
+        "evaluate",
+        "--model",
+        str(output / "last.keras"),
+        "--data",
+        str(data / "val"),
+        "--size",
+        "32",
+        "--batch-size",
+        "4",
+    ]
+    assert main([*arguments, "--json"]) == 0
+    metrics = json.loads(capsys.readouterr().out)
+    rows = (output / "history.csv").read_text().splitlines()
+    last = dict(zip(rows[0].split(","), rows[-1].split(","), strict=True))
+    assert metrics["images"] == 6
+    assert metrics["top1"] == pytest.approx(float(last["val_accuracy"]))
+    assert main([*arguments, "--crop-pct", "0.9"]) == 0
+    assert "% of 6 images" in capsys.readouterr().out
+
+
+def test_classes_beside_a_model_name_those_of_the_images(trained, tmp_path, capsys):
+    _, output, _ = trained
+    write_images(tmp_path / "other", ("cat", "dog"), 2)
+    arguments = ["evaluate", "--model", str(output / "last.keras"), "--size", "32", "--data"]
+    assert main([*arguments, str(tmp_path / "other")]) == 1
+    assert "sub-folders" in capsys.readouterr().err
+    write_images(tmp_path / "part", ("light",), 2)
+    assert main([*arguments, str(tmp_path / "part"), "--json"]) == 0  # one class of the two
+    assert json.loads(capsys.readouterr().out)["images"] == 2
+
+
+def test_preview_draws_and_does_not_train(photos, tmp_path, capsys):
+    picture = tmp_path / "pictures" / "augmented.png"
+    arguments = [*SMALL, "--data", str(photos), "--output", str(tmp_path / "run"), "--recipe", "paper"]
+    assert main(["train", *arguments, "--preview", str(picture)]) == 0
+    assert "18 training images as the model gets them" in capsys.readouterr().out  # a tenth is held out
+    pixels = np.asarray(Image.open(picture))
+    assert pixels.shape[0] > 300 and pixels.std() > 20
+    assert os.listdir(tmp_path) == ["pictures"]
+
+
+def test_arguments_reach_the_training(photos, tmp_path, monkeypatch, capsys):
+    given = {}
+
+    def run(model, recipe, data, val_data, output, accumulate, seed, resume, strict, devices):
+        given.update(locals())
+        return {"val_accuracy": [0.25, 0.75, 0.5]}
+
+    monkeypatch.setattr(training, "run", run)
+    arguments = [*SMALL, "--data", str(photos), "--output", str(tmp_path), "--recipe", "paper", "--ema", "--seed", "7"]
+    assert main(["train", *arguments, "--strict", "--resume", "--precision", "mixed_bfloat16"]) == 0
+    assert (given["strict"], given["resume"], given["seed"], given["accumulate"]) == (True, True, 7, 1)
+    recipe = given["recipe"]
+    assert (recipe.ema_momentum, recipe.epochs, recipe.augmentation.mixup) == (0.9999, 300, 0.8)
+    assert recipe.learning_rate == 4e-3 * 4 / 4096
+    assert given["model"].dtype_policy.name == "mixed_bfloat16" and given["model"].classes == 2
+    assert (len(given["data"]), len(given["val_data"])) == (18, 2)
+    assert "validation accuracy: best 75.00% in epoch 2, last 50.00%" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (["--data", "nowhere-to-be-found"], "nowhere-to-be-found"),
+        (["--data", "PHOTOS", "--epochs", "0"], "`epochs` must be an integer of 1 or more"),
+        (["--data", "PHOTOS", "--accumulate", "3"], "4 images does not go into 3 accumulated steps"),
+        (["--data", "PHOTOS", "--devices", "many"], "`devices` must be 'auto' or a number"),
+        (["--data", "PHOTOS", "--weights", "no_such_tag"], "Unknown weights 'no_such_tag'"),
+        (["--data", "EMPTY"], "is an empty class folder"),
+        (["--data", "ONE"], "A classifier needs two classes or more"),
+        (["--data", "HALF"], "has a folder 'train', but none of 'val', 'validation', 'test'"),
+    ],
+)
+def test_errors(photos, tmp_path, capsys, arguments, match):
+    write_images(tmp_path / "EMPTY", ("a", "b"), 2)
+    (tmp_path / "EMPTY" / "c").mkdir()
+    write_images(tmp_path / "ONE", ("a",), 2)
+    write_images(tmp_path / "HALF" / "train", ("a", "b"), 2)
+    known = {"PHOTOS": photos, **{name: tmp_path / name for name in ("EMPTY", "ONE", "HALF")}}
+    arguments = [str(known.get(argument, argument)) for argument in arguments]
+    assert main(["train", *SMALL, "--output", str(tmp_path / "run"), *arguments]) == 1
+    printed = capsys.readouterr().err.splitlines()[-1]
+    assert printed.startswith("keras-mambaout: error: ") and match in printed
+    assert not (tmp_path / "run").exists()
+
+
+def test_evaluate_needs_data(capsys):
+    assert main(["evaluate", "--model", "mambaout_test"]) == 1
+    assert "Give --data" in capsys.readouterr().err
