@@ -148,20 +148,8 @@ CLASSIFICATION_DROP_PATH_RATES: Mapping[str, float] = {
     "mambaout_test": 0.0,
 }
 
-# Drop path rates for detection and segmentation: tiny, small and base are the paper's; the rw models
-# take those of their size, femto and kobe keep that of their ImageNet training.
-DENSE_PREDICTION_DROP_PATH_RATES: Mapping[str, float] = {
-    "mambaout_femto": 0.025,
-    "mambaout_kobe": 0.025,
-    "mambaout_tiny": 0.3,
-    "mambaout_small": 0.4,
-    "mambaout_base": 0.6,
-    "mambaout_small_rw": 0.4,
-    "mambaout_base_short_rw": 0.6,
-    "mambaout_base_tall_rw": 0.6,
-    "mambaout_base_wide_rw": 0.6,
-    "mambaout_base_plus_rw": 0.6,
-}
+# Drop path rates for detection and segmentation: tiny, small and base are the paper's, the others keep theirs.
+DENSE_PREDICTION_DROP_PATH_RATES: Mapping[str, float] = {**CLASSIFICATION_DROP_PATH_RATES, "mambaout_tiny": 0.3}
 
 
 def resolve_config(config):

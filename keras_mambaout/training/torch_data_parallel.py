@@ -1,5 +1,6 @@
 """PyTorch on several devices: `DistributedDataParallel`, one process for each device."""
 
+import atexit
 import contextlib
 import logging
 import os
@@ -22,15 +23,16 @@ def data_parallel(count):
         yield Devices()
         return
     _choose_device(count)
-    on_gpu = keras.ops.zeros(()).is_cuda  # Keras can be told to use the CPU
-    torch.distributed.init_process_group("nccl" if on_gpu else "gloo")
+    if not torch.distributed.is_initialized():  # once: the processes cannot be connected a second time
+        on_gpu = keras.ops.zeros(()).is_cuda  # Keras can be told to use the CPU
+        torch.distributed.init_process_group("nccl" if on_gpu else "gloo")
+        atexit.register(torch.distributed.destroy_process_group)
     processes = torch.distributed.get_world_size()
     devices = _TorchDevices(processes, processes, torch.distributed.get_rank())
     try:
         yield devices
     finally:
         devices.release()
-        torch.distributed.destroy_process_group()
 
 
 class _TorchDevices(Devices):
