@@ -1,6 +1,6 @@
 """MambaOut for Keras 3, on TensorFlow, JAX and PyTorch."""
 
-from keras_mambaout import config
+from keras_mambaout import config, training
 from keras_mambaout.config import MambaOutConfig
 from keras_mambaout.preprocessing.load_image import load_image
 from keras_mambaout.preprocessing.imagenet import decode_predictions, preprocess_input, resize_and_center_crop

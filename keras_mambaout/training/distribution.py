@@ -83,9 +83,9 @@ def distribute(devices="auto"):
       `keras.distribution.initialize`: start one on each host, with the environment variables
       `KERAS_DISTRIBUTION_JOB_ADDRESSES`, `KERAS_DISTRIBUTION_NUM_PROCESSES` and `KERAS_DISTRIBUTION_PROCESS_ID`.
     - TensorFlow: `tf.distribute.MirroredStrategy`, or `MultiWorkerMirroredStrategy` with one process on each host and
-      the environment variable `TF_CONFIG`. Keras cannot accumulate gradients, clip them, scale the loss
-      (`mixed_float16`) or overwrite weights by their moving average there, for which `Devices.prepare` raises a
-      ValueError. Dropout and drop path draw the same mask on every device.
+      the environment variable `TF_CONFIG`. Keras cannot accumulate or clip gradients there, nor scale the loss
+      (`mixed_float16`) or overwrite weights by their average while training (`ema_overwrite_frequency`):
+      `Devices.prepare` raises a ValueError. Dropout and drop path draw the same mask on every device.
     - PyTorch: `DistributedDataParallel`, one process for each device, started by `torchrun`.
 
     With one device and one process nothing is set up.
@@ -106,7 +106,7 @@ def distribute(devices="auto"):
         model = MambaOutTiny(weights=None)
         model.compile("adamw", "sparse_categorical_crossentropy")
         devices.prepare(model)
-        batches = devices.feed(lambda shard: data.batches(256, training=True, shard=shard))
+        batches = devices.feed(lambda shard: data.batches(256, training=True, epochs=(0, 30), shard=shard))
         model.fit(batches, epochs=30, steps_per_epoch=data.steps_per_epoch(256))
         if devices.chief:
             with devices.alone():

@@ -105,8 +105,9 @@ def train(
         tensorboard = keras.callbacks.TensorBoard(os.path.join(output, "tensorboard"), write_graph=False)
         callbacks += [tensorboard, keras.callbacks.CSVLogger(run.history, append=True)]
     callbacks += [BestAndLast(output, MONITOR, best, ema, devices), backup]
+    new = {}
     if first < recipe.epochs:
-        model.fit(
+        new = model.fit(
             devices.feed(batches),
             epochs=recipe.epochs,
             initial_epoch=first,
@@ -115,9 +116,9 @@ def train(
             validation_data=None if val_data is None else devices.feed(val_batches),
             callbacks=callbacks,
             verbose=(1 if sys.stdout.isatty() else 2) if devices.chief else 0,
-        )
-    rows = run.read()
-    return {name: [row[name] for row in rows] for name in (rows[0] if rows else {}) if name != "epoch"}
+        ).history
+    names = new or (name for name in run.rows[0] if name != "epoch")
+    return {name: [row[name] for row in run.rows] + new.get(name, []) for name in names}
 
 
 class _StopAtUnreadable(keras.callbacks.Callback):

@@ -16,6 +16,7 @@ from keras_mambaout.training.distribution import Devices, distribute
 
 BACKEND = keras.backend.backend()
 TOLERANCE = 1e-4
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "XLA_FLAGS": "--xla_backend_optimization_level=0"}  # compiles in less time
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,7 @@ def train_in_processes(environments, devices, folder):
         for command, environment in commands:
             process = subprocess.Popen(
                 [sys.executable, *command],
-                env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+                env={**os.environ, **ENVIRONMENT, **environment},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
