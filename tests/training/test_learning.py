@@ -13,8 +13,8 @@ from keras_mambaout.training import Recipe, train
 # The paper's recipe scaled down to 1000 photos: the fine-tuning recipe's augmentation, without weights to start from.
 CIFAR = dataclasses.replace(
     Recipe.finetune("mambaout_test"),
-    epochs=160,
-    warmup_epochs=16,
+    epochs=120,
+    warmup_epochs=12,
     batch_size=32,
     base_learning_rate=4e-3,
     base_batch_size=32,
