@@ -117,6 +117,10 @@ def train(
             callbacks=callbacks,
             verbose=(1 if sys.stdout.isatty() else 2) if devices.chief else 0,
         ).history
+        if ema and keras.backend.backend() == "jax":
+            # Keras put the averages into the model by reference: whatever runs next would delete them there too.
+            for variable in model.optimizer.variables:
+                variable.assign(variable.numpy())
     names = new or (name for name in run.rows[0] if name != "epoch")
     return {name: [row[name] for row in run.rows] + new.get(name, []) for name in names}
 

@@ -88,6 +88,19 @@ def test_a_finished_run_is_not_run_again(unbroken, images, capfd):
     assert "Epoch" not in capfd.readouterr().out
 
 
+def test_a_model_with_averaged_weights_goes_on(images, tmp_path):
+    data = ClassificationDataset.from_folder(images / "train")
+    model = run_worker.small_model(2)
+    recipe = dataclasses.replace(run_worker.RECIPE, epochs=1)
+    train(model, recipe, data, output=str(tmp_path / "run"))
+    batches = data.batches(8, 32, label_mode="categorical")
+    before = model.evaluate(batches, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded.evaluate(batches, verbose=0), before, rtol=1e-4)
+    model.fit(batches, verbose=0)
+
+
 def refused(images, output, match, recipe=run_worker.RECIPE, classes=2, **kwargs):
     data = ClassificationDataset.from_folder(images / "train")
     model = run_worker.small_model(classes)
