@@ -1,5 +1,7 @@
 """`keras-mambaout train` and `evaluate`, as a user calls them."""
 
+import contextlib
+import io
 import json
 import os
 
@@ -37,26 +39,32 @@ def trained(photos, tmp_path_factory):
     write_images(data / "val", ("dark", "light"), 3)
     (data / "train" / "dark" / "5.png").write_bytes(b"no image")
     arguments = ["train", *SMALL, "--data", str(data), "--epochs", "2", "--output", str(output), "--accumulate", "2"]
-    assert main([*arguments, "--learning-rate", "1e-3", "--drop-path", "0.1", "--clip-norm", "1"]) == 0
-    return data, output, arguments
+    arguments += ["--learning-rate", "1e-3", "--drop-path", "0.1", "--clip-norm", "1"]
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert main(arguments) == 0
+    return data, output, arguments, printed.getvalue()
 
 
 def test_train_prints_what_it_did(trained, capsys):
-    _, output, arguments = trained
+    data, output, arguments, printed = trained
     settings = json.loads((output / "settings.json").read_text())
     recipe = settings["recipe"]
     assert (recipe["epochs"], recipe["batch_size"], recipe["image_size"]) == (2, 4, 32)
     assert recipe["base_learning_rate"] == 1e-3 and recipe["base_batch_size"] == 4
     assert recipe["warmup_epochs"] == pytest.approx(0.2) and recipe["clip_norm"] == 1
     assert settings["accumulate"] == 2 and settings["images"] == 12
-    assert main([*arguments, "--learning-rate", "1e-3", "--drop-path", "0.1", "--clip-norm", "1", "--resume"]) == 0
-    printed = capsys.readouterr().out
     assert "mambaout_test: 12 images for training, 6 for validation, 2 classes; 2 epochs in batches of 4" in printed
+    unreadable = f"1 of 12 images for training are unreadable and were left out:\n  {data}/train/dark/5.png"
+    assert unreadable in printed
     assert "validation accuracy: best" in printed and f"written: {output}/best.keras" in printed
+
+    assert main([*arguments, "--resume"]) == 0  # it is finished, and says the same
+    last = [line for line in printed.splitlines() if line.startswith("validation accuracy")]
+    assert last == [line for line in capsys.readouterr().out.splitlines() if line.startswith("validation accuracy")]
 
 
 def test_evaluate_the_trained_model(trained, capsys):
-    data, output, _ = trained
+    data, output, *_ = trained
     arguments = [
         "evaluate",
         "--model",
@@ -79,7 +87,7 @@ def test_evaluate_the_trained_model(trained, capsys):
 
 
 def test_classes_beside_a_model_name_those_of_the_images(trained, tmp_path, capsys):
-    _, output, _ = trained
+    _, output, *_ = trained
     write_images(tmp_path / "other", ("cat", "dog"), 2)
     arguments = ["evaluate", "--model", str(output / "last.keras"), "--size", "32", "--data"]
     assert main([*arguments, str(tmp_path / "other")]) == 1
