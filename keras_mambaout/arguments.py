@@ -18,7 +18,7 @@ def check_choice(name, value, allowed):
 
 
 def check_rate(name, value):
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value < 1.0:
+    if not is_number(value) or not 0.0 <= value < 1.0:
         raise ValueError(f"`{name}` must be a number at least 0 and below 1, got {value!r}.")
     return float(value)
 

@@ -64,7 +64,7 @@ def _parser():
         "--size", type=int, help="side of the images in pixels (default: of the weights; detection: 640)"
     )
     evaluate.add_argument("--crop-pct", type=float, help="share of the image that is kept (default: of the weights)")
-    evaluate.add_argument("--batch-size", type=int, default=32, help="images at a time (default: %(default)s)")
+    evaluate.add_argument("--batch-size", type=int, help="images at a time (default: 32; detection: 8)")
     evaluate.add_argument("--json", action="store_true", help="print JSON instead of text")
     options = _add_detection_arguments(evaluate)
     options.add_argument("--annotations", metavar="FILE", help="labels in COCO's JSON format")
@@ -133,8 +133,10 @@ def _predict(args):
 
 
 def _evaluate(args):
+    task, batch_size = {"classification": (classification, 32), "detection": (detection, 8)}[args.task]
+    if args.batch_size is None:
+        args.batch_size = batch_size
     _check_batch_size(args.batch_size)
-    task = {"classification": classification, "detection": detection}[args.task]
     task.evaluate(args)
 
 

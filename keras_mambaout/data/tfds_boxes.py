@@ -4,7 +4,8 @@ import os
 
 import numpy as np
 
-from keras_mambaout.extras import import_extra, import_tensorflow, progress_bar
+from keras_mambaout.data.tfds_builder import find_builder
+from keras_mambaout.extras import import_extra, progress_bar
 
 SHUFFLE_BUFFER = 1024  # encoded images, about 150 MB of COCO's
 IGNORED = ("is_crowd", "is_difficult")  # flags of objects that are neither to be found nor to be missed
@@ -12,15 +13,7 @@ IGNORED = ("is_crowd", "is_difficult")  # flags of objects that are neither to b
 
 def read_tfds(name, split, data_dir, verbose):
     """Returns the labels of a split in COCO's format and its images; images are not decoded for it."""
-    tfds = import_extra("tensorflow_datasets", "data")
-    import_tensorflow()
-    try:
-        builder = tfds.builder(name, data_dir=data_dir)
-    except tfds.core.DatasetNotFoundError as error:
-        raise ValueError(
-            f"TensorFlow Datasets has no data set {name!r}. Data sets with boxes are 'coco/2017', 'voc/2007', "
-            "'voc/2012'; tfds.list_builders() lists all names."
-        ) from error
+    builder = find_builder(name, data_dir, ". Data sets with boxes are 'coco/2017', 'voc/2007', 'voc/2012'")
     _check_features(name, builder.info.features)
     builder.download_and_prepare()
     label = builder.info.features["objects"].feature["label"]  # COCO's has its names only now

@@ -5,7 +5,8 @@ import os
 
 import numpy as np
 
-from keras_mambaout.extras import import_extra, import_tensorflow
+from keras_mambaout.data.tfds_builder import find_builder
+from keras_mambaout.extras import import_extra
 from keras_mambaout.preprocessing.load_image import load_image
 
 READ_AT_ONCE = 16  # files in training
@@ -85,14 +86,12 @@ def split_names(name, data_dir=None):
 
 def _prepared_builder(name, data_dir):
     tfds = import_extra("tensorflow_datasets", "data")
-    import_tensorflow()
-    try:
-        builder = tfds.builder(name, data_dir=data_dir)
-    except (tfds.core.DatasetNotFoundError, ValueError) as error:  # ValueError: no name of a data set could be so
-        raise ValueError(
-            f"TensorFlow Datasets has no data set {name!r}, and there is no such folder. Data sets with a class for "
-            "each image are 'imagenet2012', 'cifar10', 'tf_flowers' and many more; tfds.list_builders() lists all."
-        ) from error
+    builder = find_builder(
+        name,
+        data_dir,
+        ", and there is no such folder. Data sets with a class for each image are 'imagenet2012', 'cifar10', "
+        "'tf_flowers' and many more",
+    )
     _check_features(name, builder.info.features)
     try:
         builder.download_and_prepare()

@@ -121,7 +121,7 @@ def train(
             # Keras put the averages into the model by reference: whatever runs next would delete them there too.
             for variable in model.optimizer.variables:
                 variable.assign(variable.numpy())
-    names = new or (name for name in run.rows[0] if name != "epoch")
+    names = new or (name for name in next(iter(run.rows), ()) if name != "epoch")
     return {name: [row[name] for row in run.rows] + new.get(name, []) for name in names}
 
 
