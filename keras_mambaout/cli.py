@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from keras_mambaout.commands import classification, detection, training
+from keras_mambaout.commands import classification, detection, training, training_instances
 from keras_mambaout.compare.comparison import BACKENDS, compare
 from keras_mambaout.compare.differences import TOLERANCES
 from keras_mambaout.compare.report import format_report
@@ -12,7 +12,9 @@ from keras_mambaout.models.registry import list_models
 from keras_mambaout.weights.download import DownloadError
 from keras_mambaout.weights.pretrained import PUBLISHED
 
-TASKS = ("classification", "detection")
+TASKS = {"classification": classification, "detection": detection, "instances": detection}
+TRAINING = {"classification": training, "instances": training_instances}
+EVALUATION_BATCH_SIZES = {"classification": 32, "detection": 8, "instances": 8}
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -34,22 +36,23 @@ def _parser():
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    predict = commands.add_parser("predict", help="name what is in photos, or find objects in them")
+    predict = commands.add_parser("predict", help="name what is in photos, or find objects and their masks")
     predict.set_defaults(run=_predict)
     predict.add_argument("images", nargs="+", metavar="PHOTO", help="image file")
     predict.add_argument("--task", default="classification", choices=TASKS, help="(default: %(default)s)")
     predict.add_argument("--model", help="one of `keras-mambaout list` (default: mambaout_tiny); or detector.keras")
     predict.add_argument("--weights", default="imagenet", help="imagenet, a published tag, or a .safetensors path")
     predict.add_argument(
-        "--size", type=int, help="side of the images in pixels (default: of the weights; detection: 640)"
+        "--size", type=int, help="side of the images in pixels (default: of the weights; detectors: 640)"
     )
     predict.add_argument("--top", type=int, default=5, help="classes to print for a photo (default: %(default)s)")
     predict.add_argument("--batch-size", type=int, default=32, help="photos at a time (default: %(default)s)")
     predict.add_argument("--json", action="store_true", help="print JSON instead of text")
     _add_detection_arguments(predict)
 
-    train = commands.add_parser("train", help="train a classifier on images in class folders, or on ImageNet")
-    train.set_defaults(run=training.train)
+    train = commands.add_parser("train", help="train a classifier on images in class folders, or Mask R-CNN on COCO")
+    train.set_defaults(run=_train)
+    train.add_argument("--task", default="classification", choices=list(TRAINING), help="(default: %(default)s)")
     _add_training_arguments(train)
 
     evaluate = commands.add_parser("evaluate", help="measure a model on a data set")
@@ -61,10 +64,10 @@ def _parser():
     evaluate.add_argument("--data-dir", metavar="FOLDER", help="of TensorFlow Datasets' prepared data")
     evaluate.add_argument("--split", default="validation", help="of TensorFlow Datasets (default: %(default)s)")
     evaluate.add_argument(
-        "--size", type=int, help="side of the images in pixels (default: of the weights; detection: 640)"
+        "--size", type=int, help="side of the images in pixels (default: of the weights; detectors: 640)"
     )
     evaluate.add_argument("--crop-pct", type=float, help="share of the image that is kept (default: of the weights)")
-    evaluate.add_argument("--batch-size", type=int, help="images at a time (default: 32; detection: 8)")
+    evaluate.add_argument("--batch-size", type=int, help="images at a time (default: 32; detectors: 8)")
     evaluate.add_argument("--json", action="store_true", help="print JSON instead of text")
     options = _add_detection_arguments(evaluate)
     options.add_argument("--annotations", metavar="FILE", help="labels in COCO's JSON format")
@@ -92,7 +95,7 @@ def _parser():
 
 
 def _add_detection_arguments(parser):
-    options = parser.add_argument_group("detection")
+    options = parser.add_argument_group("detection and instances")
     options.add_argument("--confidence", type=float, default=0.5, help="score that is shown (default: %(default)s)")
     options.add_argument("--classes", metavar="FILE", help="names of the classes, a line each, or COCO's JSON file")
     options.add_argument("--output", default="output", metavar="FOLDER", help="for pictures (default: %(default)s)")
@@ -104,7 +107,7 @@ def _add_training_arguments(parser):
     parser.add_argument(
         "--weights", help="to start from: imagenet, none, a published tag or a file (default: of recipe)"
     )
-    parser.add_argument("--data", required=True, help="folder of class folders, or a name of TensorFlow Datasets")
+    parser.add_argument("--data", help="folder of class folders, or a name of TensorFlow Datasets")
     parser.add_argument("--data-dir", metavar="FOLDER", help="of TensorFlow Datasets' prepared data")
     parser.add_argument("--recipe", default="finetune", choices=["paper", "finetune"], help="(default: %(default)s)")
     parser.add_argument("--epochs", type=int, help="(default: of the recipe)")
@@ -124,20 +127,27 @@ def _add_training_arguments(parser):
     parser.add_argument("--resume", action="store_true", help="go on with the run in --output")
     parser.add_argument("--preview", metavar="FILE", help="draw a training batch as a PNG, and do not train")
     parser.add_argument("--output", default="output/train", metavar="FOLDER", help="(default: %(default)s)")
+    options = parser.add_argument_group("instances")
+    options.add_argument("--annotations", metavar="FILE", help="labels in COCO's JSON format")
+    options.add_argument("--images", metavar="FOLDER", help="folder of the images that the labels are for")
+    options.add_argument("--val-annotations", metavar="FILE", help="for validation (default: those for training)")
+    options.add_argument("--val-images", metavar="FOLDER", help="for validation (default: those for training)")
 
 
 def _predict(args):
-    task = {"classification": classification, "detection": detection}[args.task]
     _check_batch_size(args.batch_size)
-    task.predict(args)
+    TASKS[args.task].predict(args)
+
+
+def _train(args):
+    TRAINING[args.task].train(args)
 
 
 def _evaluate(args):
-    task, batch_size = {"classification": (classification, 32), "detection": (detection, 8)}[args.task]
     if args.batch_size is None:
-        args.batch_size = batch_size
+        args.batch_size = EVALUATION_BATCH_SIZES[args.task]
     _check_batch_size(args.batch_size)
-    task.evaluate(args)
+    TASKS[args.task].evaluate(args)
 
 
 def _check_batch_size(batch_size):

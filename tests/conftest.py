@@ -22,6 +22,15 @@ def data_dir():
 
 
 @pytest.fixture(scope="session")
+def coco128(data_dir):
+    """128 photos of COCO with boxes and masks."""
+    from keras_mambaout.data import CocoDataset
+
+    folder = data_dir / "instances" / "coco128_train2017"
+    return CocoDataset.from_json(folder / "instances_train2017.json", folder / "images")
+
+
+@pytest.fixture(scope="session")
 def timm_models():
     return dict(np.load(ROOT / "tests" / "fixtures" / "timm_models.npz"))
 

@@ -3,9 +3,11 @@
     python tests/run_backends.py            all of them, as `make test` does
     python tests/run_backends.py jax        one backend, and the project's own tests
 
-Prints pytest's output as it comes, then one summary line a run, then a line that counts all tests.
+Two processes run side by side, on one core each: compiling, which is most of the time, uses no more. Prints
+pytest's output of each run when it ends, then one summary line a run, then a line that counts all tests.
 """
 
+import concurrent.futures
 import os
 import pathlib
 import subprocess
@@ -14,28 +16,34 @@ import tempfile
 import time
 import xml.etree.ElementTree
 
-BACKENDS = ("tensorflow", "jax", "torch")
+BACKENDS = ("jax", "tensorflow", "torch")  # the longest first
+AT_ONCE = min(2, os.cpu_count() or 1)
 ROOT = pathlib.Path(__file__).parents[1]
 PROJECT_TESTS = "tests/project"
 JAX_CACHE = {  # what a test compiled, others and later runs load: that is most of JAX's time
     "JAX_COMPILATION_CACHE_DIR": str(pathlib.Path(sys.prefix) / "jax-cache"),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
 }
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}  # else the processes wait for each other
 
 
 def run(name, backend, selection):
     """Runs pytest and returns its counts, the seconds and whether all went well."""
-    print(f"\n=== {name} ===", flush=True)
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         report = pathlib.Path(folder) / "report.xml"
-        environment = {**os.environ, **JAX_CACHE, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        environment = {**os.environ, **JAX_CACHE, **ONE_THREAD, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
         command = [sys.executable, "-m", "pytest", "-q", "--durations=8", f"--junit-xml={report}", *selection]
-        status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+        print(f"=== {name}: started ===", flush=True)
+        process = subprocess.run(
+            command, cwd=ROOT, env=environment, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
         counts = read_counts(report) if report.exists() else {"passed": 0, "failed": 1, "skipped": 0}
-    if status != 0 and not counts["failed"]:
+    if process.returncode != 0 and not counts["failed"]:
         counts["failed"] = 1  # pytest itself went wrong, or found no test
-    return counts, time.monotonic() - start
+    seconds = time.monotonic() - start
+    print(f"\n=== {name}: {describe(counts)} in {seconds:.0f} s ===\n{process.stdout}", flush=True)
+    return counts, seconds
 
 
 def read_counts(report):
@@ -50,8 +58,10 @@ def main(backends):
     if unknown:
         sys.exit(f"Unknown backend {', '.join(unknown)}: choose from {', '.join(BACKENDS)}.")
     runs = {name: (name, ["tests", f"--ignore={PROJECT_TESTS}"]) for name in backends}
-    runs["project"] = (backends[0], [PROJECT_TESTS])
-    results = {name: run(name, *arguments) for name, arguments in runs.items()}
+    runs["project"] = ("tensorflow" if "tensorflow" in backends else backends[0], [PROJECT_TESTS])
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        waiting = {name: pool.submit(run, name, *arguments) for name, arguments in runs.items()}
+        results = {name: future.result() for name, future in waiting.items()}
 
     print()
     for name, (counts, seconds) in results.items():

@@ -1,4 +1,4 @@
-"""`keras-mambaout predict --task detection` and `evaluate --task detection`: a saved detector at work."""
+"""`keras-mambaout predict` and `evaluate` with `--task detection` or `instances`: a saved detector at work."""
 
 import importlib.resources
 import json
@@ -8,6 +8,7 @@ import pathlib
 from keras_mambaout.data.coco import CocoDataset
 from keras_mambaout.detection.detect import detect
 from keras_mambaout.detection.draw import draw_detections
+from keras_mambaout.detection.paste_masks import encode_masks, paste_masks
 from keras_mambaout.evaluation.coco_map import format_metrics
 from keras_mambaout.evaluation.evaluate_detector import evaluate_detector
 from keras_mambaout.evaluation.pictures import draw_examples
@@ -17,22 +18,30 @@ from keras_mambaout.preprocessing.load_image import load_image
 
 DEFAULT_SIZE = 640
 PICTURE_COLUMNS = 2
+TITLES = {"bbox": "boxes", "segm": "masks"}
 
 
 def predict(args):
     """Prints the objects of each photo, and draws them into a picture a photo."""
-    model = _detector(args.model)
+    model = _detector(args)
     photos = [load_image(path) for path in args.images]
     names = _class_names(args.classes, model.num_classes)
-    found = detect(model, photos, DEFAULT_SIZE if args.size is None else args.size, args.confidence, args.batch_size)
+    size = DEFAULT_SIZE if args.size is None else args.size
+    found = detect(model, photos, size, args.confidence, args.batch_size, masks="box")
+    masks = args.task == "instances"
+    if masks and "masks" not in found[0]:
+        raise ValueError(f"The detector {args.model!r} finds boxes but no masks: use --task detection.")
 
     results, taken = [], set()
     for path, photo, objects in zip(args.images, photos, found, strict=True):
-        picture = draw_detections(photo, objects["boxes"], objects["classes"], objects["scores"], names)
+        drawn = paste_masks(objects["masks"], objects["boxes"], photo.shape[:2]) if masks else None
+        picture = draw_detections(photo, objects["boxes"], objects["classes"], objects["scores"], names, drawn)
         name = _unused(f"{pathlib.Path(path).stem}_detections", taken)
         file = save_picture(picture, os.path.join(args.output, f"{name}.png"))
-        rows = zip(objects["boxes"].tolist(), objects["classes"].tolist(), objects["scores"].tolist(), strict=True)
-        detections = [{"name": names[index], "score": score, "box": box} for box, index, score in rows]
+        detections = _rows(objects, names)
+        if masks and args.json:
+            encoded = encode_masks(objects["masks"], objects["boxes"], photo.shape[:2])
+            detections = [{**row, "segmentation": runs} for row, runs in zip(detections, encoded, strict=True)]
         results.append({"image": path, "picture": file, "detections": detections})
     if args.json:
         print(json.dumps(results, indent=2))
@@ -49,14 +58,17 @@ def predict(args):
 
 def evaluate(args):
     """Prints COCO's average precision, and draws labels beside detections for the first images."""
-    model = _detector(args.model)
+    model = _detector(args)
     dataset = _dataset(args)
     size = DEFAULT_SIZE if args.size is None else args.size
-    metrics = evaluate_detector(model, dataset, args.batch_size, size)
-    if args.json:
-        print(json.dumps({name: None if value != value else value for name, value in metrics.items()}, indent=2))
+    if args.task == "detection":
+        metrics = evaluate_detector(model, dataset, args.batch_size, size)
+        printed, text = _numbers(metrics), format_metrics(metrics)
     else:
-        print(format_metrics(metrics))
+        metrics = evaluate_detector(model, dataset, args.batch_size, size, iou_type=tuple(TITLES))
+        printed = {name: _numbers(values) for name, values in metrics.items()}
+        text = "\n\n".join(f"{TITLES[name]}\n{format_metrics(values)}" for name, values in metrics.items())
+    print(json.dumps(printed, indent=2) if args.json else text)
     if args.pictures > 0:
         chosen = dataset.image_ids[: args.pictures]
         picture = draw_examples(model, dataset, chosen, size, args.confidence, min(PICTURE_COLUMNS, len(chosen)))
@@ -65,10 +77,21 @@ def evaluate(args):
             print(f"Labels (left) and detections (right): {file}")
 
 
-def _detector(path):
-    if path is None:
-        raise ValueError("--task detection needs --model: the .keras file of a saved detector.")
-    return load_detector(path)
+def _rows(objects, names):
+    """Returns the objects of a photo as they are printed."""
+    rows = zip(objects["boxes"].tolist(), objects["classes"].tolist(), objects["scores"].tolist(), strict=True)
+    return [{"name": names[index], "score": score, "box": box} for box, index, score in rows]
+
+
+def _numbers(metrics):
+    """Returns metrics as JSON can hold them: `None` instead of NaN."""
+    return {name: None if value != value else value for name, value in metrics.items()}
+
+
+def _detector(args):
+    if args.model is None:
+        raise ValueError(f"--task {args.task} needs --model: the .keras file of a saved detector.")
+    return load_detector(args.model)
 
 
 def _dataset(args):

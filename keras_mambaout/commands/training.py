@@ -18,6 +18,8 @@ PREVIEW_IMAGES = 32
 
 def train(args):
     """Trains as the arguments say; with `--preview` draws a batch instead."""
+    if args.data is None:
+        raise ValueError("--task classification needs --data: a folder of class folders, or a name of a data set.")
     recipe = _recipe(args)
     if args.preview:
         data, _ = training_and_validation(args.data, args.data_dir)
@@ -49,33 +51,32 @@ def train(args):
 
 def _recipe(args):
     """Returns the recipe that is named, with the arguments that were given instead of its own numbers."""
-    recipe = {"paper": Recipe.paper, "finetune": Recipe.finetune}[args.recipe](args.model)
+    recipe = changed({"paper": Recipe.paper, "finetune": Recipe.finetune}[args.recipe](args.model), args)
+    if args.epochs is None:
+        return recipe
+    warmup = recipe.warmup_epochs * args.epochs / recipe.epochs  # keeps its share
+    return dataclasses.replace(recipe, epochs=args.epochs, warmup_epochs=warmup)
+
+
+def changed(recipe, args):
+    """Returns a recipe of any task with the numbers that were given as arguments, except that of epochs."""
     given = {
         "batch_size": args.batch_size,
         "image_size": args.image_size,
         "drop_path_rate": args.drop_path,
         "ema_momentum": args.ema,
         "clip_norm": args.clip_norm,
+        "base_learning_rate": args.learning_rate,
     }
     changes = {name: value for name, value in given.items() if value is not None}
-    if args.epochs is not None:  # the warm-up keeps its share
-        changes |= {"epochs": args.epochs, "warmup_epochs": recipe.warmup_epochs * args.epochs / recipe.epochs}
     if args.learning_rate is not None:
-        batch_size = changes.get("batch_size", recipe.batch_size)
-        changes |= {"base_learning_rate": args.learning_rate, "base_batch_size": batch_size}
+        changes["base_batch_size"] = changes.get("batch_size", recipe.batch_size)
     return dataclasses.replace(recipe, **changes)
 
 
 def _preview(path, data, recipe, seed):
     count = min(PREVIEW_IMAGES, len(data))
-    batches = data.batches(
-        count,
-        recipe.image_size,
-        training=True,
-        augmentation=recipe.augmentation,
-        label_mode="categorical",
-        seed=seed,
-    )
+    batches = recipe.batches(data, count, seed)
     images, labels = next(batches.as_numpy_iterator())
     save_picture(draw_batch(images, labels, data.class_names), path)
     print(f"{count} training images as the model gets them: {path}. Nothing was trained.")

@@ -2,3 +2,4 @@
 
 from keras_mambaout.data.classification import ClassificationDataset
 from keras_mambaout.data.coco import CocoDataset
+from keras_mambaout.data.masks import crop_masks

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_mambaout.data.masks import draw_masks
+from keras_mambaout.data.masks import draw_box_masks, draw_masks
 from keras_mambaout.data.resize import PADDING_MARK, fill_padding, flip_sample, resize_image
 
 
@@ -14,11 +14,13 @@ class Targets:
         annotations: `Annotations`.
         resize: `ResizeRule`.
         masks: Whether masks are drawn.
+        mask_size: The side of masks in the frames of their boxes; `None` draws them over the image.
         max_boxes: How many objects are kept, the largest.
     """
 
-    def __init__(self, annotations, resize, masks, max_boxes):
-        self.annotations, self.resize, self.masks, self.max_boxes = annotations, resize, masks, max_boxes
+    def __init__(self, annotations, resize, masks, mask_size, max_boxes):
+        self.annotations, self.resize, self.max_boxes = annotations, resize, max_boxes
+        self.masks, self.mask_size = masks, mask_size
         self.signature = {
             "size": ("int32", (2,)),
             "scale": ("float32", (2,)),
@@ -26,7 +28,7 @@ class Targets:
             "classes": ("float32", (None,)),
         }
         if masks:
-            self.signature["masks"] = ("uint8", (None, None, None))  # (n, h, w)
+            self.signature["masks"] = ("uint8", (None, mask_size, mask_size))  # (n, h, w) or (n, M, M)
 
     def __call__(self, image_id):
         original = self.annotations.size(int(image_id))
@@ -35,11 +37,15 @@ class Targets:
         boxes, classes, rows = self.annotations.objects(int(image_id), self.max_boxes)
         values = {"size": size, "scale": scale, "boxes": boxes * scale[[1, 0, 1, 0]], "classes": classes}
         if self.masks:
-            values["masks"] = draw_masks([self.annotations.segmentation(row) for row in rows], original, size)
+            segmentations = [self.annotations.segmentation(row) for row in rows]
+            if self.mask_size is None:
+                values["masks"] = draw_masks(segmentations, original, size)
+            else:
+                values["masks"] = draw_box_masks(segmentations, boxes, original, self.mask_size)
         return [np.asarray(values[key], dtype) for key, (dtype, _) in self.signature.items()]
 
 
-def make_batches(stream, targets, batch_size, training, flip, bounding_box_format, seed):
+def make_batches(stream, targets, batch_size, training, flip, bounding_box_format, sizes, seed):
     """Returns a `tf.data.Dataset` of `(images, labels)`, as `CocoDataset.batches` describes them.
 
     Args:
@@ -49,6 +55,7 @@ def make_batches(stream, targets, batch_size, training, flip, bounding_box_forma
         training: Whether the last incomplete batch, ids and scales are left out.
         flip: Probability of mirroring.
         bounding_box_format: Format of the boxes.
+        sizes: Whether images come with their sizes.
         seed: Seed of mirroring.
     """
     import tensorflow as tf
@@ -57,17 +64,20 @@ def make_batches(stream, targets, batch_size, training, flip, bounding_box_forma
 
     def prepare(image_id, image, draw):
         sample = _read_targets(targets, image_id)
-        sample["images"] = resize_image(image, sample.pop("size"))  # (h, w, 3)
+        sample["images"] = resize_image(image, sample["size"])  # (h, w, 3)
         if flip:
             flipped = tf.random.stateless_uniform((), [draw, 0]) < flip
             sample = tf.cond(flipped, lambda: flip_sample(sample), lambda: dict(sample))
-        return {**resize.round_up(sample), "image_id": tf.cast(image_id, "int32")}
+        sample = resize.round_up(sample, box_frames=targets.mask_size is not None)
+        return {**sample, "image_id": tf.cast(image_id, "int32")}
 
     def finish(batch):
         images = fill_padding(batch.pop("images"))  # (B, H, W, 3)
         height, width = tf.unstack(tf.shape(images)[1:3])
         batch["boxes"] = _convert_boxes(batch["boxes"], batch["classes"], bounding_box_format, height, width)
-        dropped = ("image_id", "scale") if training else ()
+        if sizes:
+            images = {"images": images, "sizes": batch["size"]}
+        dropped = ("size", "image_id", "scale") if training else ("size",)
         return images, {key: value for key, value in batch.items() if key not in dropped}
 
     draws = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
@@ -97,11 +107,13 @@ def _padding(targets):
         "images": ((*size, 3), PADDING_MARK),
         "boxes": ((rows, 4), -1.0),
         "classes": ((rows,), -1.0),
+        "size": ((2,), np.int32(0)),
         "scale": ((2,), 0.0),
         "image_id": ((), np.int32(0)),
     }
     if targets.masks:
-        padding["masks"] = ((rows, *size), np.uint8(0))
+        mask = size if targets.mask_size is None else (targets.mask_size,) * 2
+        padding["masks"] = ((rows, *mask), np.uint8(0))
     return {key: shape for key, (shape, _) in padding.items()}, {key: value for key, (_, value) in padding.items()}
 
 

@@ -1,9 +1,12 @@
-"""Masks of objects, from COCO's polygons and run lengths."""
+"""Masks of objects, from COCO's polygons and run lengths, over whole images or in the frames of their boxes."""
 
 import numpy as np
 from PIL import Image
 
+from keras_mambaout.arguments import check_positive_integer
 from keras_mambaout.extras import import_extra
+
+FAR = 10  # in sides of the grid: what polygons have beyond is moved there
 
 
 def draw_masks(segmentations, size, resized):
@@ -24,16 +27,90 @@ def draw_masks(segmentations, size, resized):
     return np.stack(masks) if masks else np.zeros((0, *resized), "uint8")
 
 
+def draw_box_masks(segmentations, boxes, size, mask_size):
+    """Draws masks in the frames of their boxes.
+
+    Polygons are moved into the frame before they are drawn, `(x - left) * M / width`, so that no mask
+    is ever as large as the image; run lengths are decoded and cropped one at a time.
+
+    Args:
+        segmentations: As for `draw_masks`.
+        boxes: `(n, 4)`, xyxy with area, in pixels of the original image.
+        size: `(H, W)` of the original image.
+        mask_size: The side `M` of the masks.
+
+    Returns:
+        Array `(n, M, M)`, uint8, as `crop_masks` has it.
+    """
+    masks = np.zeros((len(boxes), mask_size, mask_size), "uint8")
+    for row, (segmentation, box) in enumerate(zip(segmentations, boxes, strict=True)):
+        if isinstance(segmentation, dict):
+            masks[row] = crop_masks(_decode(segmentation, size)[None], box[None], mask_size)[0]
+        else:
+            masks[row] = _fill(segmentation, box[:2], mask_size / (box[2:] - box[:2]), masks.shape[1:])
+    return masks
+
+
+def crop_masks(masks, boxes, mask_size):
+    """Brings masks of whole images into the frames of their boxes, as labels of Mask R-CNN have them.
+
+    `crop[i, j] = mask[floor(top + (i + 0.5) * height / M), floor(left + (j + 0.5) * width / M)]`: a cell
+    has the value of the pixel that its centre lies in.
+
+    Args:
+        masks: `(N, H, W)`, true or above 0 inside of the object.
+        boxes: `(N, 4)` as `"xyxy"` in pixels of the image.
+        mask_size: The side `M` of the result; 112 keeps what a head of 28 x 28 can learn.
+
+    Returns:
+        Array `(N, M, M)`, uint8, 1 inside of the object; 0 where a box is outside of the image or has no
+        area.
+
+    Raises:
+        ValueError: If shapes do not fit, or `mask_size` is no positive integer.
+
+    Example:
+    ```python
+    labels = {"boxes": boxes, "classes": classes, "masks": crop_masks(masks, boxes, 112)}
+    ```
+    """
+    check_positive_integer("mask_size", mask_size)
+    masks, boxes = np.asarray(masks), np.asarray(boxes, "float64")
+    if masks.ndim != 3 or boxes.shape != (len(masks), 4):
+        raise ValueError(f"`masks` must be (N, H, W) and `boxes` (N, 4), got shapes {masks.shape} and {boxes.shape}.")
+    crops = np.zeros((len(masks), mask_size, mask_size), "uint8")
+    centers = (np.arange(mask_size) + 0.5) / mask_size
+    for crop, mask, (left, top, right, bottom) in zip(crops, masks, boxes, strict=True):
+        if right > left and bottom > top:
+            rows, row_inside = _pixels(top + centers * (bottom - top), mask.shape[0])
+            columns, column_inside = _pixels(left + centers * (right - left), mask.shape[1])
+            crop[:] = (mask[np.ix_(rows, columns)] > 0) & row_inside[:, None] & column_inside
+    return crops
+
+
+def _pixels(places, length):
+    """Returns the pixels that coordinates lie in, and which of them are pixels of the image."""
+    return np.clip(np.floor(places), 0, length - 1).astype(int), (places >= 0) & (places < length)
+
+
 def _draw(segmentation, size, resized):
-    coder = import_extra("pycocotools.mask")
     if isinstance(segmentation, dict):
-        runs = segmentation
-        if isinstance(runs["counts"], list):
-            runs = coder.frPyObjects(runs, *size)
-        mask = Image.fromarray(coder.decode(runs))
+        mask = Image.fromarray(_decode(segmentation, size))
         return np.asarray(mask.resize(resized[::-1], Image.Resampling.NEAREST))
-    scale = np.array([resized[1] / size[1], resized[0] / size[0]])
-    polygons = [(np.reshape(points, (-1, 2)) * scale).ravel() for points in segmentation if len(points) >= 6]
+    return _fill(segmentation, (0, 0), np.divide(resized, size)[::-1], resized)
+
+
+def _decode(runs, size):
+    coder = import_extra("pycocotools.mask")
+    return coder.decode(coder.frPyObjects(runs, *size) if isinstance(runs["counts"], list) else runs)
+
+
+def _fill(segmentation, origin, scale, shape):
+    """Draws polygons on a grid of `shape` that begins at `origin` and has `scale` cells a pixel, in x and y."""
+    coder = import_extra("pycocotools.mask")
+    limits = np.array(shape[::-1])
+    polygons = [(np.reshape(points, (-1, 2)) - origin) * scale for points in segmentation if len(points) >= 6]
     if not polygons:  # points and lines cover no pixel
-        return np.zeros(resized, "uint8")
-    return coder.decode(coder.merge(coder.frPyObjects([list(points) for points in polygons], *resized)))
+        return np.zeros(shape, "uint8")
+    polygons = [np.clip(points, -FAR * limits, FAR * limits).ravel().tolist() for points in polygons]
+    return coder.decode(coder.merge(coder.frPyObjects(polygons, *shape)))

@@ -47,8 +47,11 @@ class ResizeRule:
         """Height and width of a batch; `None` where it depends on its images."""
         return self.image_size or (None, None)
 
-    def round_up(self, sample):
-        """Pads an image, marked as padding, and its masks to the multiple that batches must have."""
+    def round_up(self, sample, box_frames=False):
+        """Pads an image, marked as padding, to the multiple that batches must have.
+
+        Its masks too, unless they are in the frames of their boxes.
+        """
         if self.image_size is not None or self.pad_to_multiple == 1:
             return sample
         import tensorflow as tf
@@ -57,7 +60,7 @@ class ResizeRule:
         rows, columns = -height % self.pad_to_multiple, -width % self.pad_to_multiple
         images = tf.pad(sample["images"], [[0, rows], [0, columns], [0, 0]], constant_values=PADDING_MARK)
         sample = {**sample, "images": images}
-        if "masks" in sample:
+        if "masks" in sample and not box_frames:
             sample["masks"] = tf.pad(sample["masks"], [[0, 0], [0, rows], [0, columns]])
         return sample
 
@@ -71,7 +74,7 @@ def resize_image(image, size):
 
 
 def flip_sample(sample):
-    """Mirrors an image, its xyxy boxes and its masks, left to right."""
+    """Mirrors an image, its xyxy boxes and its masks, of the image or of the boxes, left to right."""
     import tensorflow as tf
 
     width = tf.cast(tf.shape(sample["images"])[1], "float32")

@@ -30,7 +30,7 @@ def clip_boxes(boxes, bounding_box_format, size):
     Args:
         boxes: `(..., 4)` in `bounding_box_format`.
         bounding_box_format: One of `BOX_FORMATS`.
-        size: `(H, W)` of the image in pixels.
+        size: `(H, W)` of the image in pixels; numbers, or tensors `(B, 1)` for boxes `(B, N, 4)`.
 
     Returns:
         The boxes as `"xyxy"` in pixels, clipped to the image, and a boolean tensor `(...)`: whether
@@ -56,7 +56,7 @@ def clean_labels(boxes, classes, num_classes, bounding_box_format, size, model_s
         classes: `(B, N)`.
         num_classes: Number of classes.
         bounding_box_format: One of `BOX_FORMATS`.
-        size: `(H, W)` of the images.
+        size: `(H, W)` of the images; numbers, or tensors `(B, 1)`.
         model_size: `(H, W)` of the images as the model pads them, at the bottom and the right.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Pictures of detections."""
+"""Pictures of detections: boxes, names and masks."""
 
 import colorsys
 
@@ -6,10 +6,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 GOLDEN_RATIO = 0.618034  # steps of hue that keep neighbouring classes apart
+MASK_OPACITY = 0.45
 
 
-def draw_detections(image, boxes, classes, scores=None, class_names=None):
-    """Draws boxes with their names over an image.
+def draw_detections(image, boxes, classes, scores=None, class_names=None, masks=None):
+    """Draws boxes with their names over an image, and masks with their outlines under them.
 
     Args:
         image: Array `(H, W, 3)`, uint8 or floats from 0 to 255.
@@ -17,9 +18,13 @@ def draw_detections(image, boxes, classes, scores=None, class_names=None):
         classes: `(N,)`; rows of a class below 0 are padding and left out.
         scores: `(N,)`, from 0 to 1, or `None` (the labels of a data set).
         class_names: List of names; `None` shows the numbers.
+        masks: Boolean `(N, H, W)`, or `None`.
 
     Returns:
         An array `(H, W, 3)`, uint8.
+
+    Raises:
+        ValueError: If `masks` have not the size of the image, or are not one for each box.
 
     Example:
     ```python
@@ -27,9 +32,12 @@ def draw_detections(image, boxes, classes, scores=None, class_names=None):
     PIL.Image.fromarray(picture).save("detections.png")
     ```
     """
-    picture = Image.fromarray(np.clip(image, 0, 255).astype("uint8"))
+    pixels = np.clip(image, 0, 255).astype("uint8")
+    line = max(2, round(max(pixels.shape[:2]) / 320))
+    if masks is not None:
+        _draw_masks(pixels, np.asarray(masks, bool), classes, line)
+    picture = Image.fromarray(pixels)
     draw = ImageDraw.Draw(picture)
-    line = max(2, round(max(picture.size) / 320))
     font = ImageFont.load_default(size=max(10, round(max(picture.size) / 45)))
     for row in range(len(boxes))[::-1]:  # the best on top
         index = int(classes[row])
@@ -45,6 +53,30 @@ def draw_detections(image, boxes, classes, scores=None, class_names=None):
         draw.rectangle(draw.textbbox(place, text, font=font), fill=color)
         draw.text(place, text, fill=(255, 255, 255), font=font)
     return np.asarray(picture)
+
+
+def _draw_masks(image, masks, classes, line):
+    """Draws masks over an image in the colours of their classes, with solid outlines of `line` pixels."""
+    expected = (len(classes), *image.shape[:2])
+    if masks.shape != expected:
+        raise ValueError(
+            f"`masks` must be of shape {expected}, one of the size of the image for each box, got {masks.shape}. "
+            "Masks in the frames of their boxes are brought there by `paste_masks`."
+        )
+    for mask, index in list(zip(masks, classes, strict=True))[::-1]:  # the best on top
+        if index < 0:
+            continue
+        color = np.array(_color(int(index)))
+        image[mask] = np.round((1 - MASK_OPACITY) * image[mask] + MASK_OPACITY * color)
+        image[mask & ~_eroded(mask, line)] = color
+
+
+def _eroded(mask, steps):
+    """Returns a mask without its outermost pixels, also where the image ends."""
+    for _ in range(steps):
+        around = np.pad(mask, 1)
+        mask = mask & around[:-2, 1:-1] & around[2:, 1:-1] & around[1:-1, :-2] & around[1:-1, 2:]
+    return mask
 
 
 def _color(index):

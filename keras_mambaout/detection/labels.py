@@ -20,13 +20,14 @@ def class_key(labels):
     return keys[0]
 
 
-def check_labels(labels, num_classes):
+def check_labels(labels, num_classes, masks=False):
     """Checks a batch of labels and returns it.
 
     Args:
         labels: Dict of `"boxes"` `(B, N, 4)` and `"classes"` or `"labels"` `(B, N)`, arrays; rows of -1
             are padding.
         num_classes: Number of classes.
+        masks: Whether there must be `"masks"` `(B, N, M, M)` too.
 
     Raises:
         ValueError: If a key is missing, shapes do not fit, a number is not finite, or a class is not
@@ -48,7 +49,20 @@ def check_labels(labels, num_classes):
             f"got {', '.join(f'{value:g}' for value in wrong[:5])}. COCO's category ids have gaps and begin at 1: "
             "map them to 0, 1, 2, ... (CocoDataset does)."
         )
+    if masks:
+        check_masks(labels, classes.shape)
     return labels
+
+
+def check_masks(labels, rows):
+    """Checks that labels have masks `(B, N, M, M)` for boxes of `rows` `(B, N)`; only shapes are looked at."""
+    shape = tuple(getattr(labels["masks"], "shape", ())) if "masks" in labels else None
+    if shape is None or len(shape) != 4 or shape[1] != rows[1] or shape[2] != shape[3]:
+        raise ValueError(
+            f"Labels must have 'masks' (B, {rows[1]}, M, M), each in the frame of its box, got "
+            f"{'none' if shape is None else f'shape {shape}'}. `CocoDataset.batches(masks=True, mask_size=112)` "
+            "makes them, `keras_mambaout.data.crop_masks` cuts them out of masks of whole images."
+        )
 
 
 class LabelChecker(keras.callbacks.Callback):
@@ -67,15 +81,15 @@ class LabelChecker(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, num_classes):
+    def __init__(self, num_classes, masks=False):
         super().__init__()
-        self.num_classes = num_classes
+        self.num_classes, self.masks = num_classes, masks
         self.error = None
 
     def watch(self, x, y=None):
         """Returns `x` and `y` as `fit` takes them, checked or to be checked as they are read."""
         if y is not None:
-            return x, check_labels(y, self.num_classes)
+            return x, check_labels(y, self.num_classes, self.masks)
         if isinstance(x, keras.utils.PyDataset):
             return _WatchedDataset(x, self._check_batch), None
         if hasattr(x, "__next__"):
@@ -93,18 +107,23 @@ class LabelChecker(keras.callbacks.Callback):
         self.on_train_batch_end(batch)
 
     def _check_batch(self, batch):
+        self._remember_error(keras.utils.unpack_x_y_sample_weight(batch)[1], self.masks)
+        return batch
+
+    def _remember_error(self, labels, masks=False):
         try:
-            check_labels(keras.utils.unpack_x_y_sample_weight(batch)[1], self.num_classes)
+            check_labels(labels, self.num_classes, masks)
         except ValueError as error:
             self.error = error
-        return batch
 
     def _watch_tf_dataset(self, dataset, tensorflow):
         _, spec, _ = keras.utils.unpack_x_y_sample_weight(dataset.element_spec)
         key = class_key(spec)
+        if self.masks:
+            check_masks(spec, spec[key].shape)
 
         def check(boxes, classes):
-            self._check_batch((None, {"boxes": boxes, key: classes}))
+            self._remember_error({"boxes": boxes, key: classes})
             return boxes
 
         def check_batch(images, labels, *weights):

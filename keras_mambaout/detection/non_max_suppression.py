@@ -3,12 +3,14 @@
 import keras
 from keras import ops
 
+from keras_mambaout.arguments import check_fraction
 from keras_mambaout.detection.boxes import check_box_format
+from keras_mambaout.detection.rows import gather
 from keras_mambaout.layers.common import PACKAGE
 
 
 def non_max_suppression(boxes, scores, classes, iou_threshold):
-    """Greedy non-maximum suppression within each class.
+    """Greedy non-maximum suppression within each class, or regardless of classes.
 
     `keep[j] = not any(keep[i] and classes[i] == classes[j] and IoU(i, j) > iou_threshold for i < j)`
 
@@ -19,7 +21,7 @@ def non_max_suppression(boxes, scores, classes, iou_threshold):
     Args:
         boxes: `(B, K, 4)` as `"xyxy"`, by descending score.
         scores: `(B, K)`; rows with a score of 0 or less are no candidates.
-        classes: `(B, K)` integers.
+        classes: `(B, K)` integers, or `None`: all boxes are of one class.
         iou_threshold: Number in [0, 1].
 
     Returns:
@@ -29,9 +31,9 @@ def non_max_suppression(boxes, scores, classes, iou_threshold):
     """
     overlap = keras.utils.bounding_boxes.compute_iou(boxes, boxes, "xyxy")  # (B, K, K)
     rank = ops.arange(boxes.shape[1])
-    better = rank[:, None] < rank[None, :]
-    same_class = classes[:, :, None] == classes[:, None, :]
-    suppresses = ops.logical_and(ops.logical_and(overlap > iou_threshold, same_class), better)  # (B, i, j)
+    suppresses = ops.logical_and(overlap > iou_threshold, rank[:, None] < rank[None, :])  # (B, i, j)
+    if classes is not None:
+        suppresses = ops.logical_and(suppresses, classes[:, :, None] == classes[:, None, :])
     candidates = scores > 0
 
     def one_round(keep, _):
@@ -41,6 +43,50 @@ def non_max_suppression(boxes, scores, classes, iou_threshold):
 
     keep, _ = ops.while_loop(lambda keep, changed: changed, one_round, (candidates, ops.any(candidates)))
     return keep
+
+
+def detect_by_class(
+    boxes,
+    scores,
+    iou_threshold,
+    confidence_threshold,
+    max_detections,
+    max_candidates,
+    to_corners=lambda boxes: boxes,
+):
+    """Turns boxes and scores of classes into detections, as `MultiClassNonMaxSuppression` describes.
+
+    Args:
+        boxes: `(B, N, C, 4)`, a box for each class, or `(B, N, 1, 4)`, one for all.
+        scores: `(B, N, C)`, float32.
+        iou_threshold: See `MultiClassNonMaxSuppression`, and the next three too.
+        confidence_threshold: Number.
+        max_detections: Number of rows returned.
+        max_candidates: Number of boxes that are compared with each other.
+        to_corners: Function that makes `"xyxy"` of boxes.
+
+    Returns:
+        Boxes `(B, max_detections, 4)`, confidence and classes `(B, max_detections)` by descending confidence; -1
+        in rows without detection.
+    """
+    batch, num_classes, per_row = ops.shape(scores)[0], scores.shape[-1], boxes.shape[2]
+    boxes = ops.reshape(boxes, (batch, -1, 4))  # (B, N * C or N, 4)
+    scores = ops.reshape(scores, (batch, -1))  # (B, N * C)
+    scores = ops.where(scores > confidence_threshold, scores, 0.0)
+    scores = ops.pad(scores, ((0, 0), (0, max_candidates)))  # there are always enough
+    scores, indices = ops.top_k(scores, max_candidates)  # (B, K), by descending score
+    classes = indices % num_classes
+    rows = indices if per_row > 1 else indices // num_classes
+    boxes = gather(boxes, ops.minimum(rows, ops.shape(boxes)[1] - 1))  # (B, K, 4)
+
+    keep = non_max_suppression(to_corners(boxes), scores, classes, iou_threshold)
+    confidence, best = ops.top_k(ops.where(keep, scores, 0.0), max_detections)
+    found = confidence > 0
+    return (
+        ops.where(found[..., None], gather(boxes, best), -1.0),
+        ops.where(found, confidence, -1.0),
+        ops.where(found, gather(classes, best), -1),
+    )
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -91,8 +137,8 @@ class MultiClassNonMaxSuppression(keras.layers.Layer):
         super().__init__(**kwargs)
         self.bounding_box_format = check_box_format(bounding_box_format)
         self.from_logits = from_logits
-        self.iou_threshold = _check_fraction("iou_threshold", iou_threshold)
-        self.confidence_threshold = _check_fraction("confidence_threshold", confidence_threshold)
+        self.iou_threshold = check_fraction("iou_threshold", iou_threshold)
+        self.confidence_threshold = check_fraction("confidence_threshold", confidence_threshold)
         self.max_detections = max_detections
         self.max_candidates = max(max_candidates, max_detections)
         self.class_name = class_name
@@ -100,27 +146,21 @@ class MultiClassNonMaxSuppression(keras.layers.Layer):
 
     def call(self, box_prediction, class_prediction, images=None, image_shape=None):
         """`images` and `image_shape` are not needed; KerasHub's and KerasCV's detectors pass them."""
-        boxes = ops.cast(box_prediction, "float32")
         scores = ops.cast(class_prediction, "float32")
-        scores = ops.sigmoid(scores) if self.from_logits else scores
-        num_classes = scores.shape[-1]
-
-        scores = ops.reshape(scores, (ops.shape(scores)[0], -1))  # (B, N * C)
-        scores = ops.where(scores > self.confidence_threshold, scores, 0.0)
-        scores = ops.pad(scores, ((0, 0), (0, self.max_candidates)))  # there are always enough
-        scores, indices = ops.top_k(scores, self.max_candidates)  # (B, K), by descending score
-        classes = indices % num_classes
-        rows = ops.minimum(indices // num_classes, ops.shape(boxes)[1] - 1)
-        boxes = ops.take_along_axis(boxes, rows[..., None], axis=1)  # (B, K, 4)
-
-        keep = non_max_suppression(self._to_corners(boxes), scores, classes, self.iou_threshold)
-        confidence, best = ops.top_k(ops.where(keep, scores, 0.0), self.max_detections)
+        boxes, confidence, classes = detect_by_class(
+            ops.cast(box_prediction, "float32")[:, :, None],
+            ops.sigmoid(scores) if self.from_logits else scores,
+            self.iou_threshold,
+            self.confidence_threshold,
+            self.max_detections,
+            self.max_candidates,
+            self._to_corners,
+        )
         found = confidence > 0
-        classes = ops.cast(ops.take_along_axis(classes, best, axis=1), "float32")
         return {
-            "boxes": ops.where(found[..., None], ops.take_along_axis(boxes, best[..., None], axis=1), -1.0),
-            "confidence": ops.where(found, confidence, -1.0),
-            self.class_name: ops.where(found, classes, -1.0),
+            "boxes": boxes,
+            "confidence": confidence,
+            self.class_name: ops.cast(classes, "float32"),
             "num_detections": ops.sum(ops.cast(found, "int32"), axis=-1),
         }
 
@@ -140,9 +180,3 @@ class MultiClassNonMaxSuppression(keras.layers.Layer):
             "max_candidates": self.max_candidates,
             "class_name": self.class_name,
         }
-
-
-def _check_fraction(name, value):
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise ValueError(f"`{name}` must be a number from 0 to 1, got {value!r}.")
-    return float(value)

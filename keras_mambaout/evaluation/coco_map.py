@@ -56,11 +56,8 @@ def coco_metrics(ground_truth, results, iou_type="bbox", max_detections=100):
     images = {image["id"] for image in ground_truth["images"]}
     objects = [item for item in ground_truth["annotations"] if item["image_id"] in images]
     detections = [item for item in results if item["image_id"] in images]
-    key = RESULT_KEYS[iou_type]
-    for name, entries in (("ground truth", objects), ("results", detections)):
-        missing = sum(key not in entry for entry in entries)
-        if missing:
-            raise ValueError(f"iou_type={iou_type!r} needs {key!r}, {missing} of {len(entries)} {name} have none.")
+    check_entries("ground truth", objects, iou_type)
+    check_entries("results", detections, iou_type)
 
     evaluation = cocoeval.COCOeval(
         _index(coco, ground_truth, objects), _index(coco, ground_truth, _with_area(detections, iou_type)), iou_type
@@ -78,6 +75,14 @@ def coco_metrics(ground_truth, results, iou_type="bbox", max_detections=100):
         values = values[values > -1]  # -1: no objects of this class and size
         metrics[name] = float(np.mean(values)) if values.size else float("nan")
     return metrics
+
+
+def check_entries(name, entries, iou_type):
+    """Raises a `ValueError` if labels or results lack the boxes or masks that an `iou_type` compares."""
+    key = RESULT_KEYS[iou_type]
+    missing = sum(key not in entry for entry in entries)
+    if missing:
+        raise ValueError(f"iou_type={iou_type!r} needs {key!r}, {missing} of {len(entries)} {name} have none.")
 
 
 def _with_area(results, iou_type):

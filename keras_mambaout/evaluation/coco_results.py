@@ -2,10 +2,9 @@
 
 import keras
 import numpy as np
-from PIL import Image
 
 from keras_mambaout.detection.boxes import check_box_format
-from keras_mambaout.extras import import_extra
+from keras_mambaout.detection.paste_masks import encode_masks
 
 
 def detections_to_results(
@@ -18,17 +17,18 @@ def detections_to_results(
     Args:
         predictions: Dict of arrays: `"boxes"` `(B, N, 4)` in `bounding_box_format`, `"confidence"`
             `(B, N)` and `"classes"` or `"labels"` `(B, N)`. Rows of class -1, and those from
-            `"num_detections"` `(B,)` on if it is there, are padding. `"masks"` `(B, N, H, W)`, values
-            from 0 to 1 over the whole image, become `"segmentation"` where they are more than 0.5.
+            `"num_detections"` `(B,)` on if it is there, are padding. `"masks"` `(B, N, M, M)`, from 0 to 1
+            in the frames of their boxes, are needed with `original_sizes`.
         image_ids: Ids of the images, `(B,)`.
         scales: `(B, 2)`, the resized by the original height and width.
         category_ids: The category id of each class.
         bounding_box_format: One of `detection.boxes.BOX_FORMATS`.
         image_size: `(H, W)` of the batch, which relative boxes are relative to.
-        original_sizes: `(B, 2)`, heights and widths of the original images, for masks.
+        original_sizes: `(B, 2)`, heights and widths of the original images: results get masks.
 
     Returns:
-        List of `{"image_id", "category_id", "bbox": [x, y, width, height], "score"}`.
+        List of `{"image_id", "category_id", "bbox": [x, y, width, height], "score"}`, with
+        `original_sizes` also `"segmentation"`, run lengths as `encode_masks` returns them.
 
     Raises:
         ValueError: If a key is missing, shapes do not fit, or a class has no category.
@@ -55,21 +55,25 @@ def detections_to_results(
             f"classes, 0 to {len(category_ids) - 1}. The model must be made with num_classes={len(category_ids)}."
         )
     boxes = boxes / scales[:, None, [1, 0, 1, 0]]
-    boxes[..., 2:] = np.maximum(boxes[..., 2:] - boxes[..., :2], 0)  # x, y, width, height
-
-    results = []
-    for image, row in np.argwhere(valid):
-        result = {
+    sides = np.maximum(boxes[..., 2:] - boxes[..., :2], 0)
+    results = [
+        {
             "image_id": int(image_ids[image]),
             "category_id": int(category_ids[int(classes[image, row])]),
-            "bbox": boxes[image, row].tolist(),
+            "bbox": [*boxes[image, row, :2].tolist(), *sides[image, row].tolist()],
             "score": float(scores[image, row]),
         }
-        if original_sizes is not None and "masks" in predictions:
-            mask = np.asarray(predictions["masks"][image][row])
-            result["segmentation"] = _encode(mask, scales[image], original_sizes[image])
-        results.append(result)
-    return results
+        for image, row in np.argwhere(valid)
+    ]
+    if original_sizes is None:
+        return results
+    masks = _read_masks(predictions, classes.shape)
+    segmentations = [
+        runs
+        for image, rows in enumerate(valid)
+        for runs in encode_masks(masks[image][rows], boxes[image][rows], original_sizes[image])
+    ]
+    return [{**result, "segmentation": runs} for result, runs in zip(results, segmentations, strict=True)]
 
 
 def _read(predictions, batch_size):
@@ -91,6 +95,21 @@ def _read(predictions, batch_size):
     return arrays
 
 
+def _read_masks(predictions, shape):
+    if "masks" not in predictions:
+        raise ValueError(
+            f"Masks need predictions with 'masks', got {', '.join(map(repr, sorted(predictions)))}. This model finds "
+            "boxes only: evaluate boxes, or use one that finds masks, as MaskRCNN does."
+        )
+    masks = np.asarray(predictions["masks"])
+    if masks.ndim != 4 or masks.shape[:2] != shape or masks.shape[2] != masks.shape[3]:
+        raise ValueError(
+            f"Predictions must have 'masks' (B, N, M, M) in the frames of their boxes, for boxes of shape "
+            f"{(*shape, 4)}, got shape {masks.shape}."
+        )
+    return masks
+
+
 def _to_xyxy(boxes, bounding_box_format, image_size):
     check_box_format(bounding_box_format)
     if bounding_box_format.startswith("rel_") and image_size is None:
@@ -100,12 +119,3 @@ def _to_xyxy(boxes, bounding_box_format, image_size):
         boxes.astype("float32"), source=bounding_box_format, target="xyxy", height=height, width=width
     )
     return keras.ops.convert_to_numpy(boxes).astype("float64")
-
-
-def _encode(mask, scale, original_size):
-    """Returns the run lengths of a mask of the padded image, at the size of the original image."""
-    height, width = (int(side) for side in original_size)
-    rows, columns = np.round(np.multiply(scale, (height, width))).astype(int)
-    mask = Image.fromarray(mask[:rows, :columns].astype("float32")).resize((width, height), Image.Resampling.BILINEAR)
-    runs = import_extra("pycocotools.mask").encode(np.asfortranarray(np.asarray(mask) > 0.5, "uint8"))
-    return {"size": runs["size"], "counts": runs["counts"].decode()}

@@ -2,10 +2,10 @@
 
 import keras
 
-from keras_mambaout.arguments import check_choice, check_positive_integer
+from keras_mambaout.arguments import check_positive_integer
 from keras_mambaout.data.resize import ResizeRule
 from keras_mambaout.detection.boxes import box_format_of
-from keras_mambaout.evaluation.coco_map import IOU_TYPES, coco_metrics
+from keras_mambaout.evaluation.coco_map import IOU_TYPES, check_entries, coco_metrics
 from keras_mambaout.evaluation.coco_results import detections_to_results
 from keras_mambaout.extras import progress_bar
 
@@ -26,6 +26,8 @@ def evaluate_detector(
     Args:
         model: A model with the attribute `bounding_box_format` whose `predict_on_batch` takes images
             0-255 `(B, H, W, 3)` and returns decoded detections, as `detections_to_results` takes them.
+            With an attribute `takes_sizes` that is true, it takes a dict of `"images"` and `"sizes"`,
+            as `CocoDataset.batches(sizes=True)` has them.
         dataset: A `CocoDataset`.
         batch_size: Images in a batch.
         image_size: How images are resized; exactly one of it and `short_side`, as for
@@ -33,11 +35,11 @@ def evaluate_detector(
         short_side: See `image_size`.
         long_side: See `CocoDataset.batches`.
         verbose: 1 shows a progress bar, 0 none, `"auto"` one where stdout is a terminal.
-        iou_type: `"bbox"`, or `"segm"` for models that return `"masks"`.
+        iou_type: `"bbox"`, or for models that return `"masks"` also `"segm"`, or both, `("bbox", "segm")`.
         max_detections: How many detections of an image and class count.
 
     Returns:
-        What `coco_metrics` returns.
+        What `coco_metrics` returns; for several `iou_type`s a dict of it, by type.
 
     Raises:
         ValueError: If the model is no detector, or an argument is outside of what is listed above.
@@ -46,34 +48,41 @@ def evaluate_detector(
     ```python
     metrics = evaluate_detector(model, dataset, image_size=640)
     print(format_metrics(metrics))
+    metrics = evaluate_detector(mask_rcnn, dataset, short_side=800, iou_type=("bbox", "segm"))
+    print(metrics["bbox"]["AP"], metrics["segm"]["AP"])
     ```
     """
     bounding_box_format = box_format_of(model)
-    check_choice("iou_type", iou_type, IOU_TYPES)
-    batches = dataset.batches(batch_size, image_size, short_side, long_side)
+    iou_types = _iou_types(iou_type)
+    for name in iou_types:
+        check_entries("ground truth", dataset.ground_truth["annotations"], name)
+    sizes = getattr(model, "takes_sizes", False)
+    batches = dataset.batches(batch_size, image_size, short_side, long_side, sizes=sizes)
     update = progress_bar(len(dataset), verbose, "image")
     results, done = [], 0
     for images, labels in batches.as_numpy_iterator():
         image_ids = labels["image_id"].tolist()
-        original_sizes = [dataset.image_size(image_id) for image_id in image_ids] if iou_type == "segm" else None
+        original_sizes = [dataset.image_size(image_id) for image_id in image_ids] if "segm" in iou_types else None
         results += detections_to_results(
             _to_numpy(model.predict_on_batch(images)),
             image_ids,
             labels["scale"],
             dataset.category_ids,
             bounding_box_format,
-            images.shape[1:3],
+            (images["images"] if sizes else images).shape[1:3],
             original_sizes,
         )
         done += len(image_ids)
         update(done)
-    return coco_metrics(dataset.ground_truth, results, iou_type, max_detections)
+    metrics = {name: coco_metrics(dataset.ground_truth, results, name, max_detections) for name in iou_types}
+    return metrics[iou_type] if isinstance(iou_type, str) else metrics
 
 
 class CocoMeanAveragePrecision(keras.callbacks.Callback):
     """Adds COCO's average precision to the logs of `fit`, as `val_AP`, `val_AP50`, ...
 
-    Put it before callbacks that monitor it, such as `EarlyStopping(monitor="val_AP", mode="max")`.
+    With several `iou_type`s the names are `val_bbox_AP`, ..., `val_segm_AP`, ... Put it before callbacks
+    that monitor it, such as `EarlyStopping(monitor="val_AP", mode="max")`.
 
     Args:
         dataset: A `CocoDataset`.
@@ -85,7 +94,7 @@ class CocoMeanAveragePrecision(keras.callbacks.Callback):
         every: Evaluates after each so many epochs; in between the logs are without these keys.
         prefix: What the names in the logs begin with.
         verbose: As for `evaluate_detector`.
-        iou_type: `"bbox"`, or `"segm"` for models that return `"masks"`.
+        iou_type: `"bbox"`, or for models that return `"masks"` also `"segm"`, or both, `("bbox", "segm")`.
 
     Raises:
         ValueError: If an argument is outside of what is listed above, or the model is no detector.
@@ -112,6 +121,7 @@ class CocoMeanAveragePrecision(keras.callbacks.Callback):
     ):
         super().__init__()
         ResizeRule(image_size, short_side, long_side)
+        _iou_types(iou_type)
         self.dataset, self.every, self.prefix = dataset, check_positive_integer("every", every), prefix
         self.options = {
             "batch_size": check_positive_integer("batch_size", batch_size),
@@ -119,7 +129,7 @@ class CocoMeanAveragePrecision(keras.callbacks.Callback):
             "short_side": short_side,
             "long_side": long_side,
             "verbose": verbose,
-            "iou_type": check_choice("iou_type", iou_type, IOU_TYPES),
+            "iou_type": iou_type,
         }
 
     def on_train_begin(self, logs=None):
@@ -128,7 +138,23 @@ class CocoMeanAveragePrecision(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every == 0 and logs is not None:
             metrics = evaluate_detector(self.model, self.dataset, **self.options)
-            logs.update({f"{self.prefix}{name}": value for name, value in metrics.items()})
+            logs.update({f"{self.prefix}{name}": value for name, value in _flat(metrics).items()})
+
+
+def _iou_types(iou_type):
+    """Returns one `iou_type` or several as a tuple, checked."""
+    names = (iou_type,) if isinstance(iou_type, str) else iou_type
+    if not isinstance(names, (tuple, list)) or not names or any(name not in IOU_TYPES for name in names):
+        allowed = ", ".join(map(repr, IOU_TYPES))
+        raise ValueError(f"`iou_type` must be one of {allowed}, or a tuple of them, got {iou_type!r}.")
+    return tuple(names)
+
+
+def _flat(metrics):
+    """Returns `{"AP": ...}` as it is, and `{"bbox": {"AP": ...}, ...}` as `{"bbox_AP": ..., ...}`."""
+    if not isinstance(next(iter(metrics.values())), dict):
+        return metrics
+    return {f"{kind}_{name}": value for kind, values in metrics.items() for name, value in values.items()}
 
 
 def _to_numpy(predictions):

@@ -4,12 +4,12 @@ import keras
 import numpy as np
 
 from keras_mambaout.detection.boxes import clean_labels, restore_detections
-from keras_mambaout.detection.labels import LabelChecker, check_labels, class_key
+from keras_mambaout.detection.labelled_fit import LabelledFit
+from keras_mambaout.detection.labels import class_key
 from keras_mambaout.layers.pad_to_multiple import pad_to_multiple
-from keras_mambaout.models.optimizer_first import OptimizerFirst
 
 
-class DetectorMixin(OptimizerFirst):
+class DetectorMixin(LabelledFit):
     """Goes before a detector class of KerasCV or KerasHub.
 
     - Images of any size: the backbone pads them to a multiple of `size_multiple`, and anchors are
@@ -27,45 +27,25 @@ class DetectorMixin(OptimizerFirst):
 
     # === Data ===
 
-    def fit(self, x=None, y=None, batch_size=None, epochs=1, callbacks=None, validation_data=None, **kwargs):
-        checker = LabelChecker(self.num_classes)
-        if isinstance(validation_data, tuple | list):
-            validation_data = checker.watch(*validation_data[:2])
-        elif validation_data is not None:
-            validation_data, _ = checker.watch(validation_data)
+    def fit(self, x=None, *args, **kwargs):
         self._trace_for("train", x)
-        x, y = checker.watch(x, y)
-        if hasattr(x, "element_spec"):
-            kwargs.setdefault("shuffle", False)  # a tf.data.Dataset shuffles itself, and Keras would warn of it
-        return super().fit(
-            x=x,
-            y=y,
-            batch_size=batch_size,
-            epochs=epochs,
-            callbacks=_with(callbacks, checker),
-            validation_data=validation_data,
-            **kwargs,
-        )
+        return super().fit(x, *args, **kwargs)
 
-    def evaluate(self, x=None, y=None, batch_size=None, callbacks=None, **kwargs):
+    def evaluate(self, x=None, *args, **kwargs):
         self._trace_for("test", x)
-        if isinstance(callbacks, keras.callbacks.CallbackList):  # from `fit`, which checks already
-            return super().evaluate(x=x, y=y, batch_size=batch_size, callbacks=callbacks, **kwargs)
-        checker = LabelChecker(self.num_classes)
-        x, y = checker.watch(x, y)
-        return super().evaluate(x=x, y=y, batch_size=batch_size, callbacks=_with(callbacks, checker), **kwargs)
+        return super().evaluate(x, *args, **kwargs)
 
     def predict(self, x, *args, **kwargs):
         self._trace_for("predict", x)
         return super().predict(x, *args, **kwargs)
 
-    def train_on_batch(self, x, y=None, *args, **kwargs):
+    def train_on_batch(self, x, *args, **kwargs):
         self._trace_for("train", x)
-        return keras.Model.train_on_batch(self, x, check_labels(y, self.num_classes), *args, **kwargs)
+        return super().train_on_batch(x, *args, **kwargs)
 
-    def test_on_batch(self, x, y=None, *args, **kwargs):
+    def test_on_batch(self, x, *args, **kwargs):
         self._trace_for("test", x)
-        return keras.Model.test_on_batch(self, x, check_labels(y, self.num_classes), *args, **kwargs)
+        return super().test_on_batch(x, *args, **kwargs)
 
     def predict_on_batch(self, x):
         self._trace_for("predict", x)
@@ -110,11 +90,6 @@ class DetectorMixin(OptimizerFirst):
         padded = pad_to_multiple(images, self.size_multiple)
         detections = super().decode_predictions(predictions, padded)
         return restore_detections(detections, self.bounding_box_format, _size(images), _size(padded))
-
-
-def _with(callbacks, checker):
-    callbacks = callbacks if isinstance(callbacks, list | tuple) else [callbacks] if callbacks else []
-    return [*callbacks, checker]
 
 
 def _size(images):

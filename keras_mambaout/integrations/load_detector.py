@@ -7,7 +7,7 @@ def load_detector(path):
     """Loads a detector from a `.keras` file and imports what it was built with.
 
     `keras.models.load_model` does the same after `import keras_mambaout.integrations.keras_hub`, or
-    `keras_cv`.
+    `keras_cv`, or for Mask R-CNN `keras_mambaout.detection`.
 
     Args:
         path: `.keras` file.

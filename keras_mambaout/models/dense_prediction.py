@@ -6,7 +6,9 @@ from keras_mambaout.models.backbone import MambaOutBackbone
 ALL_LEVELS = (2, 3, 4, 5)
 
 
-def dense_prediction_backbone(backbone, weights, drop_path_rate=None, pad_to_multiple=32, levels=ALL_LEVELS):
+def dense_prediction_backbone(
+    backbone, weights, drop_path_rate=None, pad_to_multiple=32, levels=ALL_LEVELS, dtype=None
+):
     """Builds, or checks, a backbone with output norms whose levels fit together at any image size.
 
     Args:
@@ -18,6 +20,7 @@ def dense_prediction_backbone(backbone, weights, drop_path_rate=None, pad_to_mul
         pad_to_multiple: What the head needs height and width to be multiples of.
         levels: The pyramid levels that the head reads. The norms of the others are frozen, since no
             gradient reaches them.
+        dtype: Dtype policy; not used if `backbone` is a model.
 
     Raises:
         ValueError: If a model is given that has no output norms, or pads too little.
@@ -40,4 +43,5 @@ def dense_prediction_backbone(backbone, weights, drop_path_rate=None, pad_to_mul
         pad_to_multiple=pad_to_multiple,
         data_format="channels_last",
         frozen_layers=[f"output_norms_{level - 2}" for level in ALL_LEVELS if level not in levels],
+        dtype=dtype,
     )

@@ -2,8 +2,9 @@
 
 from keras_mambaout.training.checkpoints import Backup, BestAndLast, CheckpointError
 from keras_mambaout.training.distribution import distribute
+from keras_mambaout.training.instance_recipe import InstanceRecipe
 from keras_mambaout.training.optimizer import AdamW
 from keras_mambaout.training.preview import draw_batch
 from keras_mambaout.training.recipe import Recipe
-from keras_mambaout.training.schedule import WarmupCosine
+from keras_mambaout.training.schedule import WarmupCosine, WarmupSteps
 from keras_mambaout.training.train import train

@@ -1,6 +1,7 @@
 """Training recipes: every number of a training run, and a `compile` that sets them."""
 
 import dataclasses
+import functools
 
 import keras
 
@@ -14,7 +15,7 @@ from keras_mambaout.arguments import (
 from keras_mambaout.config import CLASSIFICATION_DROP_PATH_RATES
 from keras_mambaout.models.outputs import gives_logits
 from keras_mambaout.preprocessing.augment import Augmentation
-from keras_mambaout.training.optimizer import AdamW
+from keras_mambaout.training.optimizer import adamw_of
 from keras_mambaout.training.schedule import WarmupCosine
 
 
@@ -122,6 +123,9 @@ class Recipe:
             ),
         )
 
+    monitor = "val_accuracy"  # what the best checkpoint is chosen by
+    several_devices = True
+
     @property
     def learning_rate(self):
         """The highest learning rate, scaled with the batch size."""
@@ -137,6 +141,24 @@ class Recipe:
         end = min(self.min_learning_rate, self.learning_rate)
         return WarmupCosine(self.learning_rate, total, warmup, start, end, accumulate)
 
+    def batches(self, data, batch_size, seed=None, epochs=None, shard=(0, 1)):
+        """Returns the batches of a `ClassificationDataset` for training, one-hot or mixed."""
+        return data.batches(
+            batch_size,
+            self.image_size,
+            training=True,
+            augmentation=self.augmentation,
+            label_mode="categorical",
+            seed=seed,
+            epochs=epochs,
+            shard=shard,
+        )
+
+    def validation(self, data, batch_size):
+        """Returns a function of a shard that makes the batches for `validation_data`."""
+        make = functools.partial(data.batches, batch_size, self.image_size, label_mode="categorical", weighted=True)
+        return lambda shard: make(shard=shard)
+
     def compile(self, model, steps_per_epoch, accumulate=1, **kwargs):
         """Compiles a classifier: AdamW, warm-up and cosine, label smoothing, top-1 and top-5.
 
@@ -151,18 +173,6 @@ class Recipe:
         Raises:
             ValueError: If a count is no positive integer, or the last layer does not tell probabilities from logits.
         """
-        optimizer = AdamW(
-            self.schedule(steps_per_epoch, accumulate),
-            weight_decay=self.weight_decay,
-            beta_1=self.beta_1,
-            beta_2=self.beta_2,
-            epsilon=self.epsilon,
-            global_clipnorm=self.clip_norm,
-            gradient_accumulation_steps=accumulate if accumulate > 1 else None,
-            use_ema=self.ema_momentum is not None,
-            # Keras averages after each batch, also where the weights are not updated
-            ema_momentum=0.99 if self.ema_momentum is None else self.ema_momentum ** (1 / accumulate),
-        )
         from_logits = gives_logits(model)
         if from_logits is None:
             raise ValueError(
@@ -172,4 +182,5 @@ class Recipe:
         metrics = [keras.metrics.CategoricalAccuracy("accuracy")]
         if model.output_shape[-1] > 5:
             metrics.append(keras.metrics.TopKCategoricalAccuracy(5, "top_5_accuracy"))
+        optimizer = adamw_of(self, self.schedule(steps_per_epoch, accumulate), accumulate)
         model.compile(optimizer, loss, weighted_metrics=metrics, **kwargs)

@@ -1,4 +1,4 @@
-"""The learning rate of the paper: a linear warm-up, then a cosine."""
+"""The learning rates of the paper: a linear warm-up, then a cosine or steps."""
 
 import math
 
@@ -8,8 +8,31 @@ from keras import ops
 from keras_mambaout.layers.common import PACKAGE
 
 
+class Warmup(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate that rises linearly from `warmup_start` to `peak`, and then is `after_warmup(step)`."""
+
+    def __init__(self, peak, warmup_steps, warmup_start, accumulate, name):
+        super().__init__()
+        self.peak, self.warmup_steps, self.warmup_start = float(peak), int(warmup_steps), float(warmup_start)
+        self.accumulate, self.name = accumulate, name
+
+    def __call__(self, step):
+        step = ops.cast(step // self.accumulate, "float32")
+        rising = self.warmup_start + (self.peak - self.warmup_start) * step / max(self.warmup_steps, 1)
+        return ops.where(step < self.warmup_steps, rising, self.after_warmup(step))
+
+    def get_config(self):
+        return {
+            "peak": self.peak,
+            "warmup_steps": self.warmup_steps,
+            "warmup_start": self.warmup_start,
+            "accumulate": self.accumulate,
+            "name": self.name,
+        }
+
+
 @keras.saving.register_keras_serializable(PACKAGE)
-class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
+class WarmupCosine(Warmup):
     """A linear warm-up, then half a cosine whose start is step 0, as timm counts it.
 
     `lr(t) = warmup_start + (peak - warmup_start) * t / warmup_steps` for `t < warmup_steps`, then
@@ -40,29 +63,54 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
     def __init__(
         self, peak, total_steps, warmup_steps=0, warmup_start=1e-6, end=1e-5, accumulate=1, name="warmup_cosine"
     ):
-        super().__init__()
         if total_steps < 1 or not 0 <= warmup_steps <= total_steps:
             raise ValueError(
                 "`total_steps` must be 1 or more, and `warmup_steps` from 0 to `total_steps`, got "
                 f"{total_steps} and {warmup_steps}."
             )
-        self.peak, self.total_steps, self.warmup_steps = float(peak), int(total_steps), int(warmup_steps)
-        self.warmup_start, self.end, self.accumulate, self.name = float(warmup_start), float(end), accumulate, name
+        super().__init__(peak, warmup_steps, warmup_start, accumulate, name)
+        self.total_steps, self.end = int(total_steps), float(end)
 
-    def __call__(self, step):
-        step = ops.cast(step // self.accumulate, "float32")
-        rising = self.warmup_start + (self.peak - self.warmup_start) * step / max(self.warmup_steps, 1)
+    def after_warmup(self, step):
         share = ops.minimum(step / self.total_steps, 1.0)
-        falling = self.end + (self.peak - self.end) * (1.0 + ops.cos(math.pi * share)) / 2.0
-        return ops.where(step < self.warmup_steps, rising, falling)
+        return self.end + (self.peak - self.end) * (1.0 + ops.cos(math.pi * share)) / 2.0
 
     def get_config(self):
-        return {
-            "peak": self.peak,
-            "total_steps": self.total_steps,
-            "warmup_steps": self.warmup_steps,
-            "warmup_start": self.warmup_start,
-            "end": self.end,
-            "accumulate": self.accumulate,
-            "name": self.name,
-        }
+        return {**super().get_config(), "total_steps": self.total_steps, "end": self.end}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class WarmupSteps(Warmup):
+    """A linear warm-up, then a constant that is multiplied by a factor at each milestone.
+
+    `lr(t) = warmup_start + (peak - warmup_start) * t / warmup_steps` for `t < warmup_steps`, then
+    `lr(t) = peak * factor ** (number of milestones <= t)`, with `t` as in `WarmupCosine`.
+
+    Args:
+        peak: Highest learning rate.
+        milestones: Updates of the weights at which the learning rate falls.
+        factor: What it is multiplied by.
+        warmup_steps: See `WarmupCosine`, and the next two too.
+        warmup_start: Learning rate of update 0, if there is a warm-up.
+        accumulate: The optimizer's `gradient_accumulation_steps`.
+
+    Example:
+    ```python
+    optimizer = AdamW(WarmupSteps(1e-4, milestones=[8 * 7330, 11 * 7330], warmup_steps=1000))
+    ```
+
+    Source: [Detectron's schedules](https://github.com/facebookresearch/Detectron/blob/main/MODEL_ZOO.md), "1x"
+    """
+
+    def __init__(
+        self, peak, milestones, factor=0.1, warmup_steps=0, warmup_start=1e-7, accumulate=1, name="warmup_steps"
+    ):
+        super().__init__(peak, warmup_steps, warmup_start, accumulate, name)
+        self.milestones, self.factor = [int(milestone) for milestone in milestones], float(factor)
+
+    def after_warmup(self, step):
+        passed = sum(ops.cast(step >= milestone, "float32") for milestone in self.milestones)
+        return self.peak * self.factor**passed
+
+    def get_config(self):
+        return {**super().get_config(), "milestones": self.milestones, "factor": self.factor}

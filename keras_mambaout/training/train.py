@@ -11,8 +11,6 @@ from keras_mambaout.training.checkpoints import Backup, BestAndLast
 from keras_mambaout.training.distribution import Devices
 from keras_mambaout.training.run_folder import RunFolder
 
-MONITOR = "val_accuracy"
-
 
 def train(
     model,
@@ -27,18 +25,19 @@ def train(
     devices=None,
     callbacks=(),
 ):
-    """Trains a classifier by a recipe with `model.fit`, and keeps all there is to know about it in a folder.
+    """Trains a model by a recipe with `model.fit`, and keeps all there is to know about it in a folder.
 
-    The folder gets `best.keras` (of the highest accuracy on `val_data`) and `last.keras`, `history.csv`,
+    The folder gets `best.keras` (of the highest `recipe.monitor` in the logs) and `last.keras`, `history.csv`,
     `tensorboard/` for TensorBoard, `settings.json`, `classes.txt`, and `backup/`, from which an interrupted run
     goes on with `resume=True`. The images of an epoch, their order and their augmentation are a function of
     `seed` and the epoch, and the backup has the states of optimizer and random numbers: such a run ends with
     the weights of one that was never interrupted.
 
     Args:
-        model: A classifier, `(B, H, W, 3)` -> `(B, classes)`; it is compiled here.
-        recipe: A `Recipe`. Its `drop_path_rate` is the model's matter, `create_model` takes it.
-        data: A `ClassificationDataset`, for training.
+        model: A classifier, `(B, H, W, 3)` -> `(B, classes)`, or a `MaskRCNN`; it is compiled here.
+        recipe: A `Recipe`, or an `InstanceRecipe` for a `MaskRCNN`. Its `drop_path_rate` is the model's
+            matter, `create_model` and `mask_rcnn` take it.
+        data: A `ClassificationDataset` or a `CocoDataset`, for training.
         val_data: Another one, or `None`.
         output: Folder, in which there may be no other run.
         accumulate: Steps of `fit` a weight update is computed from, each of `recipe.batch_size / accumulate`
@@ -49,7 +48,8 @@ def train(
         strict: Whether an unreadable image ends the run. Otherwise it is named, left out and counted.
         devices: What `distribute` yields, for several devices or hosts; the model must be made under it. All hosts
             must see the folder `output`; the first one writes.
-        callbacks: Further callbacks of `fit`, called before those that write.
+        callbacks: Further callbacks of `fit`, called before those that write, such as
+            `CocoMeanAveragePrecision`, which measures what an `InstanceRecipe` chooses the best model by.
 
     Returns:
         A dict from the name of a log (`"loss"`, `"val_accuracy"`, ...) to its values, one an epoch.
@@ -69,6 +69,11 @@ def train(
     """
     import_extra("tensorboard", "training")
     devices = devices or Devices()
+    if devices.replicas > 1 and not recipe.several_devices:
+        raise ValueError(
+            f"{type(recipe).__name__} trains on one device, got {devices.replicas}: use `devices=1`, with "
+            "`accumulate` for a batch that is too large for it."
+        )
     step_batch = _step_batch(recipe.batch_size, accumulate, devices.replicas)
     _check_classes(model, data, val_data)
     steps = data.steps_per_epoch(step_batch)
@@ -82,29 +87,18 @@ def train(
     devices.prepare(model)
 
     def batches(shard):
-        return data.batches(
-            step_batch,
-            recipe.image_size,
-            training=True,
-            augmentation=recipe.augmentation,
-            label_mode="categorical",
-            seed=seed,
-            epochs=(first, recipe.epochs),
-            shard=shard,
-        )
+        return recipe.batches(data, step_batch, seed=seed, epochs=(first, recipe.epochs), shard=shard)
 
-    def val_batches(shard):
-        return val_data.batches(step_batch, recipe.image_size, label_mode="categorical", weighted=True, shard=shard)
-
+    val_batches = None if val_data is None else recipe.validation(val_data, step_batch)
     ema = keras.callbacks.SwapEMAWeights() if recipe.ema_momentum is not None else None
-    best = max((row[MONITOR] for row in run.rows if MONITOR in row), default=None)
+    best = max((row[recipe.monitor] for row in run.rows if recipe.monitor in row), default=None)
     callbacks = [*callbacks, *([ema] if ema else [])]
     if strict:
         callbacks.append(_StopAtUnreadable(data, val_data))
     if devices.chief:
         tensorboard = keras.callbacks.TensorBoard(os.path.join(output, "tensorboard"), write_graph=False)
         callbacks += [tensorboard, keras.callbacks.CSVLogger(run.history, append=True)]
-    callbacks += [BestAndLast(output, MONITOR, best, ema, devices), backup]
+    callbacks += [BestAndLast(output, recipe.monitor, best, ema, devices), backup]
     new = {}
     if first < recipe.epochs:
         new = model.fit(
@@ -113,7 +107,7 @@ def train(
             initial_epoch=first,
             steps_per_epoch=steps,
             shuffle=False,  # the data set does it
-            validation_data=None if val_data is None else devices.feed(val_batches),
+            validation_data=None if val_batches is None else devices.feed(val_batches),
             callbacks=callbacks,
             verbose=(1 if sys.stdout.isatty() else 2) if devices.chief else 0,
         ).history
@@ -133,7 +127,7 @@ class _StopAtUnreadable(keras.callbacks.Callback):
         self.datasets = [dataset for dataset in datasets if dataset is not None]
 
     def on_train_batch_end(self, batch, logs=None):
-        unreadable = [name for dataset in self.datasets for name in dataset.unreadable]
+        unreadable = [name for dataset in self.datasets for name in getattr(dataset, "unreadable", ())]
         if unreadable:
             raise ValueError(f"Unreadable images, with which a strict run ends: {', '.join(unreadable)}.")
 
@@ -152,9 +146,10 @@ def _step_batch(batch_size, accumulate, replicas):
 
 
 def _check_classes(model, data, val_data):
-    if model.output_shape[-1] != data.num_classes:
+    classes = getattr(model, "num_classes", None) or model.output_shape[-1]
+    if classes != data.num_classes:
         raise ValueError(
-            f"The model has {model.output_shape[-1]} classes, the training images have {data.num_classes} "
+            f"The model has {classes} classes, the training images have {data.num_classes} "
             f"({', '.join(data.class_names[:5])}, ...): make the model with classes={data.num_classes}."
         )
     if val_data is not None and val_data.class_names != data.class_names:

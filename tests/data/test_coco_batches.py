@@ -18,12 +18,6 @@ def dataset(tmp_path):
     return CocoDataset.from_json(*tiny_coco.write(tmp_path))
 
 
-@pytest.fixture(scope="module")
-def coco128(data_dir):
-    folder = data_dir / "instances" / "coco128_train2017"
-    return CocoDataset.from_json(folder / "instances_train2017.json", folder / "images")
-
-
 def first(dataset, **arguments):
     images, labels = next(dataset.batches(**arguments).as_numpy_iterator())
     return images, labels

@@ -1,10 +1,11 @@
-"""Non-maximum suppression against the loop that defines it."""
+"""Non-maximum suppression against the loop that defines it, and against torchvision's."""
 
+import detection_cases as cases
 import numpy as np
 import pytest
 from keras import ops
 
-from keras_mambaout.detection.non_max_suppression import MultiClassNonMaxSuppression
+from keras_mambaout.detection.non_max_suppression import MultiClassNonMaxSuppression, non_max_suppression
 
 
 def iou(a, b):
@@ -85,3 +86,38 @@ def test_config_and_bad_arguments():
         MultiClassNonMaxSuppression("corners", True)
     with pytest.raises(ValueError, match="`iou_threshold` must be a number from 0 to 1, got 50"):
         MultiClassNonMaxSuppression("xyxy", True, iou_threshold=50)
+
+
+@pytest.mark.parametrize("iou_threshold", [0.05, 0.3, 0.5, 0.7, 0.9])
+def test_keeps_what_torchvision_keeps(iou_threshold):
+    """A fifth of a hundred sets of 1 to 119 boxes of 1 to 20 classes, padded with rows that have no score."""
+    sets = {
+        number: one
+        for number in range(cases.NMS_SETS)
+        if (one := cases.nms_set(number))["iou_threshold"] == iou_threshold
+    }
+    expected, rows = cases.torchvision_results(), 120
+
+    def batched(key):
+        padded = [
+            np.pad(one[key], [(0, rows - len(one[key]))] + [(0, 0)] * (one[key].ndim - 1)) for one in sets.values()
+        ]
+        return ops.convert_to_tensor(np.stack(padded))
+
+    keep = ops.convert_to_numpy(non_max_suppression(*map(batched, ("boxes", "scores", "classes")), iou_threshold))
+    for number, kept in zip(sets, keep, strict=True):
+        wanted = np.unpackbits(expected[f"nms/{number}"], count=len(sets[number]["boxes"])).astype(bool)
+        np.testing.assert_array_equal(kept[: len(wanted)], wanted, err_msg=f"set {number}")
+        assert not kept[len(wanted) :].any()
+    assert len(sets) == 20 and keep.sum() < 0.95 * sum(len(one["boxes"]) for one in sets.values())
+
+
+def test_without_classes_all_boxes_are_of_one():
+    one = cases.nms_set(3)  # of twenty classes
+    boxes, scores = (ops.convert_to_tensor(one[key][None]) for key in ("boxes", "scores"))
+    alike, of_classes = ops.zeros(scores.shape, "int32"), ops.convert_to_tensor(one["classes"][None])
+    keep, expected, by_class = (
+        ops.convert_to_numpy(non_max_suppression(boxes, scores, classes, 0.5)) for classes in (None, alike, of_classes)
+    )
+    np.testing.assert_array_equal(keep, expected)
+    assert keep.sum() < by_class.sum()

@@ -7,7 +7,6 @@ import keras
 import numpy as np
 import pytest
 
-from keras_mambaout.data import CocoDataset
 from keras_mambaout.detection.boxes import BOX_FORMATS
 from keras_mambaout.evaluation import coco_metrics, detections_to_results, format_metrics
 
@@ -97,28 +96,6 @@ def test_no_results_and_other_images(capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_masks():
-    """A mask of the upper 29 of 40 rows has an IoU of 0.725, which passes 0.50, 0.55, ..., 0.70: five of ten."""
-    labels = labels_of((10, 10, 40, 40), size=(60, 60))
-    labels["annotations"][0]["segmentation"] = [[10, 10, 50, 10, 50, 50, 10, 50]]
-    masks = np.zeros((1, 1, 120, 120))
-    masks[0, 0, 20:78, 20:100] = 1  # twice as large
-    predictions = {
-        "boxes": np.array([[[20.0, 20, 100, 100]]]),
-        "confidence": np.ones((1, 1)),
-        "classes": np.zeros((1, 1)),
-        "masks": masks,
-    }
-    scales, sizes = np.full((1, 2), 2.0), np.array([[60, 60]])
-    results = detections_to_results(predictions, [0], scales, [8], "xyxy", original_sizes=sizes)
-    assert coco_metrics(labels, results)["AP"] == pytest.approx(1)
-    assert coco_metrics(labels, results, "segm")["AP"] == pytest.approx(5 / 10)
-    with pytest.raises(ValueError, match="'segm' needs 'segmentation', 1 of 1 results have none"):
-        coco_metrics(labels, [result(0, (10, 10, 40, 40))], "segm")
-    with pytest.raises(ValueError, match="1 of 1 ground truth have none"):
-        coco_metrics(labels_of((10, 10, 40, 40)), results, "segm")
-
-
 def test_bad_arguments():
     with pytest.raises(ValueError, match="`iou_type` must be one of 'bbox', 'segm', got 'keypoints'"):
         coco_metrics(labels_of(BOXES[0]), [], "keypoints")
@@ -193,12 +170,6 @@ def test_bad_predictions(predictions, name, message):
 
 
 # === Real labels ===
-
-
-@pytest.fixture(scope="module")
-def coco128(data_dir):
-    folder = data_dir / "instances" / "coco128_train2017"
-    return CocoDataset.from_json(folder / "instances_train2017.json", folder / "images")
 
 
 def inside(box, height, width):

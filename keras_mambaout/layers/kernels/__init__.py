@@ -7,9 +7,16 @@ numbers up to rounding. `benchmarks/speed.py` measures the difference.
 
 import keras
 
-from keras_mambaout.layers.kernels.keras_kernels import dense, depthwise_conv, gate, layer_norm, strided_conv
+from keras_mambaout.layers.kernels.keras_kernels import (
+    dense,
+    depthwise_conv,
+    gate,
+    layer_norm,
+    strided_conv,
+    weighted_rows,
+)
 
 if keras.backend.backend() == "jax":
-    from keras_mambaout.layers.kernels.jax_kernels import depthwise_conv, gate, layer_norm, strided_conv
+    from keras_mambaout.layers.kernels.jax_kernels import depthwise_conv, gate, layer_norm, strided_conv, weighted_rows
 elif keras.backend.backend() == "torch":
-    from keras_mambaout.layers.kernels.torch_kernels import dense, depthwise_conv
+    from keras_mambaout.layers.kernels.torch_kernels import dense, depthwise_conv, weighted_rows

@@ -115,3 +115,33 @@ def depthwise_conv(x, kernel, bias):
 
 def _native_conv(x, kernel):
     return keras.ops.depthwise_conv(x, kernel, padding="same", data_format="channels_last")
+
+
+@jax.custom_vjp
+def weighted_rows(table, indices, weights):
+    """`sum over k of weights[..., k] * table[indices[..., k]]`; only the table gets a gradient.
+
+    Term by term XLA fuses it into one loop (of 256 boxes 2 ms; 36 to 65 ms as a gather of all and a sum, 14
+    with the check of bounds of `jnp.take`), and backwards all rows are added up at once. The barriers keep XLA
+    from computing indices and weights anew for every channel.
+    """
+    indices, weights = lax.optimization_barrier((indices, weights))
+    return sum(
+        table.at[indices[..., k]].get(mode="clip") * weights[..., k, None].astype(table.dtype)
+        for k in range(indices.shape[-1])
+    )
+
+
+def _weighted_rows_forward(table, indices, weights):
+    return weighted_rows(table, indices, weights), (table, indices, weights)
+
+
+def _weighted_rows_backward(residuals, grad):
+    table, indices, weights = residuals
+    updates = grad[..., None, :] * weights[..., None].astype(grad.dtype)  # (..., K, C)
+    updates = lax.optimization_barrier(updates)
+    table_grad = jnp.zeros_like(table).at[indices].add(updates, mode="drop")
+    return table_grad, None, jnp.zeros_like(weights)
+
+
+weighted_rows.defvjp(_weighted_rows_forward, _weighted_rows_backward)

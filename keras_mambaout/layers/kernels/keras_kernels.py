@@ -1,5 +1,7 @@
 """The kernels in `keras.ops`: what they compute, and how TensorFlow computes it fastest."""
 
+import math
+
 import keras
 from keras import ops
 
@@ -31,3 +33,16 @@ def depthwise_conv(x, kernel, bias):
     """Depthwise convolution with stride 1 and zero padding to the same size, channels last."""
     choose_depthwise_conv(keras.backend.backend())  # raises where the user chose another formulation
     return ops.add(ops.depthwise_conv(x, kernel, padding="same", data_format="channels_last"), bias)
+
+
+def weighted_rows(table, indices, weights):
+    """`sum over k of weights[..., k] * table[indices[..., k]]`: `(N, C)`, twice `(..., K)` -> `(..., C)`.
+
+    Only the table gets a gradient. A few of the K at a time, since what is gathered is K times the result.
+    """
+    at_once = math.isqrt(indices.shape[-1])
+    parts = [
+        ops.sum(ops.take(table, indices[..., k : k + at_once], axis=0) * weights[..., k : k + at_once, None], axis=-2)
+        for k in range(0, indices.shape[-1], at_once)
+    ]
+    return sum(parts)

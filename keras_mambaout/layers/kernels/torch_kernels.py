@@ -20,3 +20,11 @@ def depthwise_conv(x, kernel, bias):
     side, _, channels, _ = kernel.shape
     x = functional.conv2d(x.permute(0, 3, 1, 2), kernel.permute(2, 3, 0, 1), bias, padding=side // 2, groups=channels)
     return x.permute(0, 2, 3, 1)
+
+
+def weighted_rows(table, indices, weights):
+    """`sum over k of weights[..., k] * table[indices[..., k]]`, without the gathered rows in memory."""
+    *shape, taps = indices.shape
+    indices, weights = indices.reshape(-1, taps), weights.reshape(-1, taps).to(table.dtype)
+    rows = functional.embedding_bag(indices, table, per_sample_weights=weights, mode="sum")
+    return rows.reshape(*shape, table.shape[1])

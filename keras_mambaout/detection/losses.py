@@ -1,0 +1,89 @@
+"""The five losses of Mask R-CNN, each over the samples of the whole batch."""
+
+import keras
+from keras import ops
+
+
+def proposal_losses(logits, deltas, targets, is_positive, is_valid):
+    """Losses of the region proposal network over its sampled anchors.
+
+    `objectness = sum of binary cross entropy / samples` and `box = sum over positives of |deltas - targets| /
+    samples`.
+
+    Args:
+        logits: `(B, S)`, of being an object.
+        deltas: `(B, S, 4)`.
+        targets: `(B, S, 4)`.
+        is_positive: Boolean `(B, S)`.
+        is_valid: Boolean `(B, S)`: what is sampled, positive or negative.
+
+    Returns:
+        The two losses, float32 scalars; 0 without samples.
+    """
+    samples = _count(is_valid)
+    entropy = _binary_cross_entropy(logits, ops.cast(is_positive, "float32"))
+    objectness = ops.sum(ops.where(is_valid, entropy, 0.0)) / samples
+    return objectness, _box_loss(deltas, targets, is_positive) / samples
+
+
+def box_losses(logits, deltas, classes, targets, is_positive, is_valid):
+    """Losses of the box head over its sampled proposals.
+
+    `classification = sum of cross entropy / samples`, where a negative sample is of the last class,
+    background; `box` as in `proposal_losses`, of the deltas of the object's class.
+
+    Args:
+        logits: `(B, S, C + 1)`.
+        deltas: `(B, S, C, 4)`.
+        classes: `(B, S)`, integers; only those of positives count.
+        targets: `(B, S, 4)`.
+        is_positive: Boolean `(B, S)`.
+        is_valid: Boolean `(B, S)`.
+
+    Returns:
+        The two losses, float32 scalars; 0 without samples.
+    """
+    samples, num_classes = _count(is_valid), deltas.shape[-2]
+    labels = ops.where(is_positive, classes, num_classes)
+    entropy = keras.losses.sparse_categorical_crossentropy(labels, ops.cast(logits, "float32"), from_logits=True)
+    classification = ops.sum(ops.where(is_valid, entropy, 0.0)) / samples
+    own = ops.one_hot(ops.where(is_positive, classes, 0), num_classes, dtype="float32")  # (B, S, C)
+    deltas = ops.einsum("bscd,bsc->bsd", ops.cast(deltas, "float32"), own)
+    return classification, _box_loss(deltas, targets, is_positive) / samples
+
+
+def mask_loss(logits, classes, targets, is_positive):
+    """Binary cross entropy of the mask of the object's class, its mean over the pixels of all positives.
+
+    Args:
+        logits: `(B, S, M, M, C)`.
+        classes: `(B, S)`, integers.
+        targets: `(B, S, M, M)`, from 0 to 1: the share of a cell that the object covers.
+        is_positive: Boolean `(B, S)`.
+
+    Returns:
+        The loss, a float32 scalar; 0 without positives.
+    """
+    own = select_class(logits, ops.where(is_positive, classes, 0))
+    entropy = ops.mean(_binary_cross_entropy(own, targets), axis=(-2, -1))  # (B, S)
+    return ops.sum(ops.where(is_positive, entropy, 0.0)) / _count(is_positive)
+
+
+def select_class(masks, classes):
+    """Returns of masks `(B, R, M, M, C)` those of one class each, `(B, R)`, as float32 `(B, R, M, M)`."""
+    own = ops.one_hot(classes, masks.shape[-1], dtype="float32")
+    return ops.einsum("brhwc,brc->brhw", ops.cast(masks, "float32"), own)
+
+
+def _box_loss(deltas, targets, is_positive):
+    distance = ops.sum(ops.abs(ops.cast(deltas, "float32") - targets), axis=-1)
+    return ops.sum(ops.where(is_positive, distance, 0.0))
+
+
+def _binary_cross_entropy(logits, targets):
+    logits = ops.cast(logits, "float32")
+    return ops.softplus(logits) - logits * targets
+
+
+def _count(flags):
+    return ops.maximum(ops.sum(ops.cast(flags, "float32")), 1.0)

@@ -1,0 +1,73 @@
+"""A fixed number of anchors or proposals to learn from, drawn at random."""
+
+import math
+
+from keras import ops
+
+from keras_mambaout.detection.rows import top_rows
+
+# Murmur3's finalizer and Knuth's multiplier, as 32-bit two's complements: products wrap on every backend
+MULTIPLIERS = (-2048144789, -1028477387)
+GOLDEN = -1640531527
+
+
+def draw_priorities(shape, seed):
+    """Returns random numbers in [0, 1) that are a function of a seed and of the position alone.
+
+    They are the same on every backend, unlike `keras.random`'s, so that losses can be compared; and any
+    number of them is made at once without a state.
+
+    Args:
+        shape: Shape of the result; integers or scalar tensors.
+        seed: `(2,)` integers, such as `keras.random.SeedGenerator.next()`.
+
+    Returns:
+        float32 tensor; values are multiples of 2^-24.
+
+    Source: [Appleby, MurmurHash3](https://github.com/aappleby/smhasher/wiki/MurmurHash3), its finalizer
+    """
+    seed = ops.cast(seed, "int32")
+    count = shape[0] * math.prod(shape[1:])
+    numbers = ops.arange(count, dtype="int32") * GOLDEN  # (count,)
+    for part in (seed[0], seed[1]):
+        numbers = _scramble(ops.bitwise_xor(numbers, part))
+    numbers = ops.cast(ops.bitwise_and(numbers, 0xFFFFFF), "float32") / 2**24
+    return ops.reshape(numbers, shape)
+
+
+def _scramble(numbers):
+    for shift, multiplier in zip((16, 13), MULTIPLIERS, strict=True):
+        numbers = ops.bitwise_xor(numbers, _shift_right(numbers, shift)) * multiplier
+    return ops.bitwise_xor(numbers, _shift_right(numbers, 16))
+
+
+def _shift_right(numbers, count):
+    """Fills up with zeros; the shift of signed integers repeats the sign."""
+    return ops.bitwise_and(ops.right_shift(numbers, count), 2 ** (32 - count) - 1)
+
+
+def sample(positive, negative, count, positive_fraction, priorities):
+    """Draws candidates to learn from.
+
+    Args:
+        positive: Boolean `(B, N)`.
+        negative: Boolean `(B, N)`; what is neither is never drawn.
+        count: How many are drawn.
+        positive_fraction: The share of positive ones at most; negative ones fill up.
+        priorities: `(B, N)` random numbers, those of the highest are drawn.
+
+    Returns:
+        `indices` `(B, count)`, `is_positive` and `is_valid`, booleans `(B, count)`: positive ones first, then
+        negative ones, and then rows that are not valid, where there were too few.
+    """
+    most = int(count * positive_fraction)
+    positive_keys, positive_rows = top_rows(ops.where(positive, priorities, -1.0), most)
+    negative_keys, negative_rows = top_rows(ops.where(negative, priorities, -1.0), count)
+    keys = ops.concatenate([positive_keys, negative_keys], axis=1)  # (B, most + count)
+    rows = ops.concatenate([positive_rows, negative_rows], axis=1)
+    first = ops.arange(keys.shape[1]) < positive_keys.shape[1]
+    order = ops.where(keys < 0, 0.0, ops.where(first, 2.0, 1.0))  # positive, negative, not valid
+    order, chosen = ops.top_k(order + keys / 2, min(count, keys.shape[1]))
+    missing = ((0, 0), (0, count - order.shape[1]))
+    order, chosen = ops.pad(order, missing), ops.pad(chosen, missing)
+    return ops.take_along_axis(rows, chosen, axis=1), order >= 2.0, order >= 1.0
