@@ -14,14 +14,16 @@
 #     --train-images coco/train2017 --val-json coco/annotations/instances_val2017.json --val-images coco/val2017 \
 #     --short-side
 # python examples/06_mask_rcnn_coco.py --train-json own.json --train-images photos --limit 8 \
-#     --model mambaout_femto --weights none --image-size 192 --channels 128 --box-samples 64 --epochs 150 \
-#     --batch-size 8 --learning-rate 5e-4 --measure-every 50
+#     --model mambaout_femto --weights none --image-size 128 --channels 64 --box-samples 32 --epochs 80 \
+#     --learning-rate 1e-3 --measure-every 40
 # ```
 #
 # - **Needs** the extras `detection` and `demo`, and TensorFlow, which reads the photos whatever the backend. The
 #   weights are downloaded once, 106 MB for `mambaout_tiny`.
 # - **Writes** into `output/mask_rcnn`: `detector.keras`, `instances.png` and `instances.json`.
-# - **Expect** EXPECTED.
+# - **Expect** of the second command, with PyTorch on one busy CPU core, 13 minutes and an AP50 of about 0.8 for boxes and
+#   for masks on the eight photos it has learnt by heart. COCO itself wants a GPU and is not measured here; the paper has
+#   an AP of 45.1 for boxes and 41.0 for masks with `mambaout_tiny`.
 # - **Later**, `keras-mambaout predict photo.jpg --task instances --model detector.keras --classes own.json`. With the
 #   paper's schedule of the learning rate, `keras-mambaout train --task instances`.
 

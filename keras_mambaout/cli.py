@@ -73,6 +73,9 @@ def _parser():
     options.add_argument("--annotations", metavar="FILE", help="labels in COCO's JSON format")
     options.add_argument("--images", metavar="FOLDER", help="folder of the images that the labels are for")
     options.add_argument("--tfds", metavar="NAME", help="instead of files: coco/2017, voc/2007, ...")
+    options.add_argument(
+        "--short-side", type=int, help="short side in pixels, the long one up to 1333, instead of --size for AP"
+    )
     options.add_argument("--pictures", type=int, default=8, help="how many images to draw (default: %(default)s)")
 
     comparison = commands.add_parser("compare", help="compare backends: speed, memory, and whether they agree")

@@ -12,12 +12,14 @@ import keras
 import numpy as np
 
 import keras_mambaout
+import keras_mambaout.integrations
 
 BACKENDS = ("tensorflow", "jax", "torch")
 
 
 def main(folder):
     images = np.load(folder / "images.npy")
+    instances = keras_mambaout.integrations.load_detector(folder / "mask_rcnn.keras").predict(images, verbose=0)
     whole = keras.models.load_model(folder / "model.keras")
     by_weights = keras_mambaout.create_model(
         "mambaout_test", weights=folder / "model.weights.h5", classes=7, drop_path_rate=0.1
@@ -26,6 +28,7 @@ def main(folder):
         folder / f"{keras.backend.backend()}.npz",
         keras_file=whole.predict(images, verbose=0),
         weights_file=by_weights.predict(images, verbose=0),
+        **instances,
     )
 
 

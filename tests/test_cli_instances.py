@@ -76,6 +76,8 @@ def test_evaluate(saved, dataset, tmp_path, capsys):
     printed = json.loads(capsys.readouterr().out)
     assert printed["bbox"]["AP"] == pytest.approx(1) and printed["segm"]["AP"] == pytest.approx(expected["segm"]["AP"])
     assert printed["segm"]["APl"] is None
+    assert main([*command, "--json", "--pictures", "0", "--short-side", "48"]) == 0
+    assert json.loads(capsys.readouterr().out)["bbox"]["AP"] == pytest.approx(1)
 
 
 def test_errors_are_one_line(dataset, tmp_path, capsys):

@@ -61,11 +61,12 @@ def evaluate(args):
     model = _detector(args)
     dataset = _dataset(args)
     size = DEFAULT_SIZE if args.size is None else args.size
+    resizing = {"image_size": size} if args.short_side is None else {"short_side": args.short_side}
     if args.task == "detection":
-        metrics = evaluate_detector(model, dataset, args.batch_size, size)
+        metrics = evaluate_detector(model, dataset, args.batch_size, **resizing)
         printed, text = _numbers(metrics), format_metrics(metrics)
     else:
-        metrics = evaluate_detector(model, dataset, args.batch_size, size, iou_type=tuple(TITLES))
+        metrics = evaluate_detector(model, dataset, args.batch_size, **resizing, iou_type=tuple(TITLES))
         printed = {name: _numbers(values) for name, values in metrics.items()}
         text = "\n\n".join(f"{TITLES[name]}\n{format_metrics(values)}" for name, values in metrics.items())
     print(json.dumps(printed, indent=2) if args.json else text)

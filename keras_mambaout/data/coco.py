@@ -39,6 +39,7 @@ class CocoDataset:
 
     def __init__(self, annotations, images):
         self._annotations, self._images = annotations, images
+        self._said = set()
 
     @classmethod
     def from_json(cls, path, images):
@@ -238,7 +239,8 @@ class CocoDataset:
 
     def _log_crowded(self, max_boxes):
         counts = self._annotations.counts()
-        if np.max(counts) > max_boxes:
+        if np.max(counts) > max_boxes and max_boxes not in self._said:
+            self._said.add(max_boxes)  # epochs with batches of their own need not repeat it
             logger.warning(
                 "%d of %d images have more than max_boxes=%d objects (at most %d); the largest are kept.",
                 np.sum(counts > max_boxes),

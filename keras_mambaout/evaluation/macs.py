@@ -24,6 +24,13 @@ def _conv_transpose(layer, input_shape, output_shape):
     return math.prod(input_shape) * math.prod(layer.kernel.shape[:-1])  # (*sides, filters, channels)
 
 
+def _einsum_dense(layer, input_shape, output_shape):
+    inputs, kernel = layer.equation.split("->")[0].split(",")
+    return math.prod(input_shape) * math.prod(
+        size for label, size in zip(kernel, layer.kernel.shape, strict=True) if label not in inputs
+    )
+
+
 def _gated_cnn_block(layer, input_shape, output_shape):
     dense = 3 * layer.hidden_dim * input_shape[-1]  # fc1 has two times, fc2 once the hidden channels
     return math.prod(input_shape[:-1]) * (dense + layer.conv_dim * layer.kernel_size**2)
@@ -31,6 +38,7 @@ def _gated_cnn_block(layer, input_shape, output_shape):
 
 COUNTED = {  # with what is called inside of them
     keras.layers.Dense: _dense,
+    keras.layers.EinsumDense: _einsum_dense,
     keras.layers.Conv1D: _conv,
     keras.layers.Conv2D: _conv,
     keras.layers.Conv3D: _conv,

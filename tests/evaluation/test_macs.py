@@ -12,6 +12,7 @@ from keras_mambaout.evaluation.macs import count_macs
     ("layer", "shape", "expected"),
     [
         (keras.layers.Dense(5), (2, 3), 2 * 3 * 5),
+        (keras.layers.EinsumDense("bhwc,cijd->bhiwjd", (7, 2, 8, 2, 5)), (2, 7, 8, 3), 2 * 7 * 8 * 3 * 4 * 5),
         (keras.layers.Dense(5, use_bias=False), (2, 7, 8, 3), 2 * 7 * 8 * 3 * 5),
         (keras.layers.Conv2D(6, 3), (2, 9, 8, 4), 2 * 7 * 6 * 6 * 9 * 4),
         (keras.layers.Conv2D(6, 3, strides=2, padding="same"), (1, 9, 8, 4), 5 * 4 * 6 * 9 * 4),
@@ -114,7 +115,6 @@ class Slices(keras.layers.Layer):
 @pytest.mark.parametrize(
     ("layer", "shape", "name"),
     [
-        (keras.layers.EinsumDense("ab,bc->ac", 4), (1, 3), "EinsumDense"),
         (keras.layers.LSTM(3), (1, 5, 2), "LSTM(Cell)?"),
         (Slices(), (1, 4), "Slices"),
     ],

@@ -8,6 +8,7 @@ import pytest
 from detectors import CASES
 
 from keras_mambaout.data import CocoDataset
+from keras_mambaout.detection import mask_rcnn
 from keras_mambaout.evaluation import evaluate_detector
 
 
@@ -56,6 +57,19 @@ def test_femto(eight, name):
     first, last, metrics = overfit(case, detector, eight, image_size=192, steps=60)
     print(f"{name} over mambaout_femto, {keras.config.backend()}: loss {first:.3f} -> {last:.4f}, {metrics}")
     assert metrics["AP50"] >= 0.5, metrics
+
+
+@pytest.mark.slow
+def test_mask_rcnn(eight):
+    """Boxes and masks. What it reaches is in benchmarks/README.md."""
+    keras.utils.set_random_seed(0)
+    model = mask_rcnn("mambaout_test", 80, weights=None, channels=64, proposals=100, box_samples=64)
+    model.compile(keras.optimizers.AdamW(1e-3, global_clipnorm=10.0))
+    batches = eight.batches(8, 160, training=True, flip=0.0, max_boxes=20, masks=True, mask_size=56, sizes=True, seed=0)
+    losses = model.fit(batches.cache().repeat(), steps_per_epoch=25, epochs=8, verbose=0).history["loss"]
+    metrics = evaluate_detector(model, eight, image_size=160, verbose=0, iou_type=("bbox", "segm"))
+    print(f"Mask R-CNN over mambaout_test, {keras.config.backend()}: loss {losses}, {metrics}")
+    assert metrics["bbox"]["AP50"] >= 0.6 and metrics["segm"]["AP50"] >= 0.5, metrics
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ import nbformat
 import PIL.Image
 import pytest
 import tiny_coco
+from pycocotools import mask as coder
 
 import keras_mambaout
 from keras_mambaout.integrations import load_detector
@@ -155,6 +156,36 @@ def test_detect(execute, data_dir, tmp_path, stem, box_format):
     assert (detector.num_classes, detector.bounding_box_format) == (80, box_format)
 
 
+def test_mask_rcnn(execute, data_dir, tmp_path):
+    """Of two classes even an untrained head is sure enough for detections, which are drawn and exported."""
+    coco = data_dir / "instances" / "coco128_train2017"
+    labels = json.loads((coco / "instances_train2017.json").read_text())
+    labels["images"] = [image for image in labels["images"] if image["id"] in (25, 34)]  # two giraffes, a zebra
+    labels["annotations"] = [item for item in labels["annotations"] if item["image_id"] in (25, 34)]
+    labels["categories"] = [item for item in labels["categories"] if item["name"] in ("giraffe", "zebra")]
+    (tmp_path / "labels.json").write_text(json.dumps(labels))
+    settings = {"train_json": "labels.json", "train_images": str(coco / "images"), "weights": "none", "channels": 32}
+    small = {**SMALL, "batch_size": 2, "box_samples": 32, "epochs": 1}
+    printed = execute("06_mask_rcnn_coco", **small, **settings, min_score=0.0)
+
+    assert "2 photos for training, 3 objects" in printed and "2 photos for validation, 3 objects" in printed
+    assert "2 classes: zebra, giraffe" in printed
+    assert printed.count("|    AP |  AP50 |") == 2 and "boxes\n|" in printed and "masks\n|" in printed
+    assert "detector.keras loaded: the same " in printed and " detections on 2 photos" in printed
+    assert (tmp_path / "out" / "instances.png").stat().st_size > 100_000
+    detector = load_detector(tmp_path / "out" / "detector.keras")
+    assert (detector.num_classes, detector.channels, detector.box_samples) == (2, 32, 32)
+    results = json.loads((tmp_path / "out" / "instances.json").read_text())
+    assert results and {(item["image_id"], item["category_id"]) for item in results} <= {(25, 24), (25, 25)}
+    for item in results:
+        left, top, width, height = item["bbox"]
+        assert 0 <= left <= left + width <= 640.01 and 0 <= top <= top + height <= 426.01
+        mask = coder.decode(item["segmentation"])
+        rows, columns = mask.nonzero()
+        assert mask.shape == (426, 640)
+        assert all((columns + 1 > left) & (columns < left + width) & (rows + 1 > top) & (rows < top + height))
+
+
 def test_train_imagenet(execute, flowers, tmp_path):
     settings = {"data_dir": str(flowers), "model": "mambaout_test", "image_size": 32, "batch_size": 4, "epochs": 2}
     printed = execute("05_train_imagenet", **settings, accumulate=2, output="out")
@@ -184,6 +215,7 @@ def test_a_script_ends_with_one_line_where_the_weights_cannot_be_downloaded(scri
         "02_finetune_flowers": ["--data-dir", "photos"],
         "03_detect_retinanet_kerascv": coco,
         "04_detect_retinanet_kerashub": coco,
+        "06_mask_rcnn_coco": coco,
         "08_compare_backends": ["--weights", "imagenet"],
     }[script.stem]
     environment = {
