@@ -140,7 +140,7 @@ class MaskRCNN(LabelledFit, keras.Model):
         return self._second_stage(first_stage, sizes) if detect else first_stage
 
     def _second_stage(self, first_stage, sizes):
-        proposals, is_proposal = self._proposals(first_stage, sizes, training=False)
+        proposals, is_proposal, _ = self._proposals(first_stage, sizes, training=False)
         logits, deltas = self.box_head(pyramid_roi_align(first_stage["features"], proposals, BOX_SIZE))
         boxes = decode_boxes(ops.cast(deltas, "float32"), proposals[:, :, None], BOX_DEVIATIONS)  # (B, P, C, 4)
         boxes, has_area = clip_boxes(boxes, "xyxy", (sizes[:, :1, None], sizes[:, 1:, None]))
@@ -187,8 +187,10 @@ class MaskRCNN(LabelledFit, keras.Model):
         rows, targets, is_positive, is_valid = proposal_targets(anchors, boxes, is_object, sizes, self.seeds.next())
         values = [*losses.proposal_losses(gather(logits, rows), gather(deltas, rows), targets, is_positive, is_valid)]
 
-        proposals, is_proposal = self._proposals(y_pred, sizes, training=True)
-        samples = box_targets(proposals, is_proposal, boxes, classes, is_object, self.box_samples, self.seeds.next())
+        proposals = self._proposals(y_pred, sizes, training=True)
+        samples = box_targets(
+            *proposals, ops.shape(anchors)[0], boxes, classes, is_object, self.box_samples, self.seeds.next()
+        )
         drawn = (samples["classes"], samples["targets"], samples["is_positive"], samples["is_valid"])
         logits, deltas = self.box_head(pyramid_roi_align(y_pred["features"], samples["boxes"], BOX_SIZE))
         values += losses.box_losses(logits, deltas, *drawn)

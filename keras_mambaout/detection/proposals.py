@@ -26,13 +26,14 @@ def select_proposals(anchors, logits, deltas, sizes, count, training):
         training: Whether for training.
 
     Returns:
-        Boxes `(B, P, 4)` as `"xyxy"`, by descending score, and a boolean `(B, P)`, false for padding. `P` is `count`,
-        or less where there are fewer anchors. No gradient goes through.
+        Boxes `(B, P, 4)` as `"xyxy"`, by descending score; a boolean `(B, P)`, false for padding; and the anchors
+        that they come from, `(B, P)`, counted over all levels. `P` is `count`, or less where there are fewer anchors.
+        No gradient goes through.
 
     Source: [Lin et al., Feature pyramid networks](https://arxiv.org/abs/1612.03144), section 4.1
     """
     candidates = 2 * count if training else count
-    boxes, scores = [], []
+    boxes, scores, origins, first = [], [], [], 0
     for level in zip(anchors, logits, deltas, strict=True):
         level_anchors, level_logits, level_deltas = (ops.cast(ops.stop_gradient(part), "float32") for part in level)
         level_scores, rows = top_rows(ops.sigmoid(level_logits), candidates)  # (B, K)
@@ -42,6 +43,8 @@ def select_proposals(anchors, logits, deltas, sizes, count, training):
         keep = non_max_suppression(level_boxes, level_scores, None, IOU_THRESHOLD)
         boxes.append(level_boxes)
         scores.append(ops.where(keep, level_scores, -1.0))
-    boxes, scores = ops.concatenate(boxes, axis=1), ops.concatenate(scores, axis=1)
+        origins.append(ops.cast(rows, "int32") + first)
+        first = first + ops.shape(level_anchors)[0]
+    boxes, scores, origins = (ops.concatenate(parts, axis=1) for parts in (boxes, scores, origins))
     scores, rows = top_rows(scores, count)
-    return gather(boxes, rows), scores > 0.0
+    return gather(boxes, rows), scores > 0.0, gather(origins, rows)

@@ -37,12 +37,15 @@ def proposal_targets(anchors, boxes, is_object, sizes, seed):
     return indices, encode_boxes(objects, ops.take(anchors, indices, axis=0)), is_positive, is_valid
 
 
-def box_targets(proposals, is_proposal, boxes, classes, is_object, count, seed):
+def box_targets(proposals, is_proposal, origins, num_anchors, boxes, classes, is_object, count, seed):
     """Draws `count` proposals of each image, at most a quarter of them positive; objects' own boxes are among them.
 
     Args:
         proposals: `(B, P, 4)` as `"xyxy"`.
         is_proposal: `(B, P)`, false for padding.
+        origins: `(B, P)`, the anchors that they come from: by them, not by ranks, it is drawn, so that another
+            rounding of scores on another backend does not change all samples.
+        num_anchors: How many anchors there are.
         boxes: `(B, N, 4)` as `"xyxy"`.
         classes: `(B, N)`.
         is_object: `(B, N)`, false for padding.
@@ -55,13 +58,16 @@ def box_targets(proposals, is_proposal, boxes, classes, is_object, count, seed):
     """
     candidates = ops.concatenate([boxes, proposals], axis=1)
     allowed = ops.concatenate([is_object, is_proposal], axis=1)
+    objects = ops.broadcast_to(ops.arange(boxes.shape[1], dtype="int32"), ops.shape(is_object))
+    names = ops.concatenate([objects, origins + boxes.shape[1]], axis=1)
+    priorities = gather(draw_priorities((ops.shape(names)[0], boxes.shape[1] + num_anchors), seed), names)
     positive, negative, index = match_proposals(candidates, boxes, is_object)
     indices, is_positive, is_valid = sample(
         ops.logical_and(positive, allowed),
         ops.logical_and(negative, allowed),
         count,
         BOX_POSITIVES,
-        draw_priorities(ops.shape(index), seed),
+        priorities,
     )
     drawn, objects = gather(candidates, indices), gather(index, indices)
     return {
