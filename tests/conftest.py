@@ -69,3 +69,14 @@ def images():
     import seeded
 
     return np.stack([seeded.photo(64, 96)] * 2).astype("float32")
+
+
+@pytest.fixture
+def fruit(tmp_path):
+    """A data set of three classes, as `grey_fruit` describes it."""
+    import grey_fruit
+
+    from keras_mambaout.data import ClassificationDataset
+
+    grey_fruit.write_folder(tmp_path / "fruit")
+    return ClassificationDataset.from_folder(tmp_path / "fruit")

@@ -20,7 +20,6 @@ from keras_mambaout.detection.roi_align import pyramid_roi_align
 from keras_mambaout.detection.rows import gather
 from keras_mambaout.detection.targets import box_targets, mask_targets, proposal_targets
 from keras_mambaout.layers.common import PACKAGE
-from keras_mambaout.layers.pad_to_multiple import pad_to_multiple
 from keras_mambaout.models.dense_prediction import ALL_LEVELS, dense_prediction_backbone
 
 BOX_SIZE, MASK_SIZE = 7, 14  # sides of the features that the heads get
@@ -109,6 +108,8 @@ class MaskRCNN(LabelledFit, keras.Model):
         self.proposals = check_positive_integer("proposals", proposals)
         self.box_samples = check_positive_integer("box_samples", box_samples)
         self.seed = seed
+        if box_samples < 4:
+            raise ValueError(f"`box_samples` must be 4 or more, of which a quarter are objects, got {box_samples}.")
 
         # === Layers ===
         dtype = self.dtype_policy
@@ -119,7 +120,7 @@ class MaskRCNN(LabelledFit, keras.Model):
         )
         self.proposal_head = ProposalHead(channels, dtype=dtype, name="proposal_head")
         self.box_head = BoxHead(num_classes, dtype=dtype, name="box_head")
-        self.mask_head = MaskHead(num_classes, dtype=dtype, name="mask_head")
+        self.mask_head = MaskHead(num_classes, channels, dtype=dtype, name="mask_head")
         self.proposal_head.build([(None, None, None, channels)])
         self.box_head.build((None, None, BOX_SIZE, BOX_SIZE, channels))
         self.mask_head.build((None, None, MASK_SIZE, MASK_SIZE, channels))
@@ -175,8 +176,8 @@ class MaskRCNN(LabelledFit, keras.Model):
 
         Sample weights are not used.
         """
-        images, sizes = split_inputs(x)
-        model_size = ops.shape(pad_to_multiple(images, SIZE_MULTIPLE))[1:3]
+        _, sizes = split_inputs(x)
+        model_size = [STRIDES[0] * side for side in ops.shape(y_pred["features"][0])[1:3]]
         boxes, classes = clean_labels(
             y["boxes"], y[class_key(y)], self.num_classes, "xyxy", (sizes[:, :1], sizes[:, 1:]), model_size
         )

@@ -3,21 +3,15 @@
 import dataclasses
 import functools
 
-from keras_mambaout.arguments import (
-    check_choice,
-    check_number,
-    check_positive_integer,
-    check_positive_number,
-    check_rate,
-)
+from keras_mambaout.arguments import check_choice, check_number, check_positive_integer
 from keras_mambaout.config import DENSE_PREDICTION_DROP_PATH_RATES
 from keras_mambaout.data.resize import ResizeRule
-from keras_mambaout.training.optimizer import adamw_of
+from keras_mambaout.training.optimization import Optimization
 from keras_mambaout.training.schedule import WarmupSteps
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class InstanceRecipe:
+class InstanceRecipe(Optimization):
     """The numbers of a Mask R-CNN training; the defaults are the paper's on COCO, the schedule "1x".
 
     The learning rate follows the batch size, as in `Recipe`.
@@ -65,40 +59,25 @@ class InstanceRecipe:
     milestones: tuple = (8, 11)
     warmup_steps: int = 1000
     warmup_learning_rate: float = 1e-7
-    weight_decay: float = 0.05
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    epsilon: float = 1e-8
-    drop_path_rate: float = 0.0
     short_side: int = 800
     long_side: int = 1333
     image_size: int | tuple | None = None
     flip: float = 0.5
     max_boxes: int = 100
     mask_size: int = 112
-    ema_momentum: float | None = None
-    clip_norm: float | None = None
 
     monitor = "val_segm_AP"  # what the best checkpoint is chosen by
     several_devices = False
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "base_batch_size", "max_boxes", "mask_size"):
+        super().__post_init__()
+        for name in ("epochs", "max_boxes", "mask_size"):
             check_positive_integer(name, getattr(self, name))
-        for name in ("drop_path_rate", "beta_1", "beta_2"):
-            check_rate(name, getattr(self, name))
-        for name in ("base_learning_rate", "epsilon"):
-            check_positive_number(name, getattr(self, name))
-        for name in ("warmup_steps", "warmup_learning_rate", "weight_decay"):
-            check_number(name, getattr(self, name))
         for epoch in self.milestones:
             check_positive_integer("milestones", epoch)
+        check_number("warmup_steps", self.warmup_steps)
         check_number("flip", self.flip, 1.0)
         ResizeRule(**self.resizing)
-        if self.ema_momentum is not None:
-            check_rate("ema_momentum", self.ema_momentum)
-        if self.clip_norm is not None:
-            check_positive_number("clip_norm", self.clip_norm)
 
     @classmethod
     def paper(cls, variant):
@@ -113,11 +92,6 @@ class InstanceRecipe:
             return {"image_size": self.image_size}
         return {"short_side": self.short_side, "long_side": self.long_side}
 
-    @property
-    def learning_rate(self):
-        """The highest learning rate, scaled with the batch size."""
-        return self.base_learning_rate * self.batch_size / self.base_batch_size
-
     def schedule(self, steps_per_epoch, accumulate=1):
         """Returns the learning rate as a function of the number of batches, `accumulate` of which make an update."""
         updates = check_positive_integer("steps_per_epoch", steps_per_epoch) / accumulate
@@ -127,7 +101,7 @@ class InstanceRecipe:
 
     def compile(self, model, steps_per_epoch, accumulate=1, **kwargs):
         """Compiles a `MaskRCNN`, which has its losses, with AdamW; arguments as those of `Recipe.compile`."""
-        model.compile(adamw_of(self, self.schedule(steps_per_epoch, accumulate), accumulate), **kwargs)
+        model.compile(self.optimizer(self.schedule(steps_per_epoch, accumulate), accumulate), **kwargs)
 
     def batches(self, data, batch_size, seed=0, epochs=(0, 1), shard=(0, 1)):
         """Returns the batches of a `CocoDataset` for the epochs `first, ..., stop - 1`, in one stream.

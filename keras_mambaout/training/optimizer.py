@@ -45,19 +45,3 @@ class AdamW(_adamw()):
 def undecayed(variables):
     """Returns the variables without weight decay: those of fewer than two dimensions."""
     return [variable for variable in variables if len(variable.shape) < 2]
-
-
-def adamw_of(recipe, schedule, accumulate):
-    """Returns the `AdamW` of a recipe with this learning rate; the recipe has the other numbers."""
-    return AdamW(
-        schedule,
-        weight_decay=recipe.weight_decay,
-        beta_1=recipe.beta_1,
-        beta_2=recipe.beta_2,
-        epsilon=recipe.epsilon,
-        global_clipnorm=recipe.clip_norm,
-        gradient_accumulation_steps=accumulate if accumulate > 1 else None,
-        use_ema=recipe.ema_momentum is not None,
-        # Keras averages after each batch, also where the weights are not updated
-        ema_momentum=0.99 if recipe.ema_momentum is None else recipe.ema_momentum ** (1 / accumulate),
-    )

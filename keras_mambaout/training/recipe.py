@@ -9,18 +9,17 @@ from keras_mambaout.arguments import (
     check_choice,
     check_number,
     check_positive_integer,
-    check_positive_number,
     check_rate,
 )
 from keras_mambaout.config import CLASSIFICATION_DROP_PATH_RATES
 from keras_mambaout.models.outputs import gives_logits
 from keras_mambaout.preprocessing.augment import Augmentation
-from keras_mambaout.training.optimizer import adamw_of
+from keras_mambaout.training.optimization import Optimization
 from keras_mambaout.training.schedule import WarmupCosine
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Recipe(Optimization):
     """The numbers of a classification training; the defaults are the paper's on ImageNet-1k.
 
     `Recipe.paper(variant)` and `Recipe.finetune(variant)` are where to start, `dataclasses.replace(recipe,
@@ -70,31 +69,20 @@ class Recipe:
     warmup_epochs: float = 20
     warmup_learning_rate: float = 1e-6
     min_learning_rate: float = 1e-5
-    weight_decay: float = 0.05
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    epsilon: float = 1e-8
     label_smoothing: float = 0.1
-    drop_path_rate: float = 0.0
     image_size: int = 224
     augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
-    ema_momentum: float | None = None
-    clip_norm: float | None = None
+
+    monitor = "val_accuracy"  # what the best checkpoint is chosen by
+    several_devices = True
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "base_batch_size", "image_size"):
+        super().__post_init__()
+        for name in ("epochs", "image_size"):
             check_positive_integer(name, getattr(self, name))
-        for name in ("label_smoothing", "drop_path_rate", "beta_1", "beta_2"):
-            check_rate(name, getattr(self, name))
-        for name in ("base_learning_rate", "epsilon"):
-            check_positive_number(name, getattr(self, name))
-        for name in ("warmup_learning_rate", "min_learning_rate", "weight_decay"):
-            check_number(name, getattr(self, name))
+        check_rate("label_smoothing", self.label_smoothing)
+        check_number("min_learning_rate", self.min_learning_rate)
         check_number("warmup_epochs", self.warmup_epochs, maximum=self.epochs)
-        if self.ema_momentum is not None:
-            check_rate("ema_momentum", self.ema_momentum)
-        if self.clip_norm is not None:
-            check_positive_number("clip_norm", self.clip_norm)
 
     @classmethod
     def paper(cls, variant):
@@ -122,14 +110,6 @@ class Recipe:
                 crop_scale=(0.35, 1.0), rand_augment_magnitude=5.0, erasing=0.0, mixup=0.0, cutmix=0.0
             ),
         )
-
-    monitor = "val_accuracy"  # what the best checkpoint is chosen by
-    several_devices = True
-
-    @property
-    def learning_rate(self):
-        """The highest learning rate, scaled with the batch size."""
-        return self.base_learning_rate * self.batch_size / self.base_batch_size
 
     def schedule(self, steps_per_epoch, accumulate=1):
         """Returns the learning rate as a function of the number of batches, `accumulate` of which make an update."""
@@ -182,5 +162,5 @@ class Recipe:
         metrics = [keras.metrics.CategoricalAccuracy("accuracy")]
         if model.output_shape[-1] > 5:
             metrics.append(keras.metrics.TopKCategoricalAccuracy(5, "top_5_accuracy"))
-        optimizer = adamw_of(self, self.schedule(steps_per_epoch, accumulate), accumulate)
+        optimizer = self.optimizer(self.schedule(steps_per_epoch, accumulate), accumulate)
         model.compile(optimizer, loss, weighted_metrics=metrics, **kwargs)

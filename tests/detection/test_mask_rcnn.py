@@ -19,7 +19,7 @@ FIRST = {
     "rpn_box_loss": 0.02038258,
     "class_loss": 4.426374,
     "box_loss": 0.3849872,
-    "mask_loss": 0.6932661,
+    "mask_loss": 0.6932791,
 }
 SMALL = {"channels": 32, "proposals": 50, "box_samples": 32}
 
@@ -185,7 +185,7 @@ def test_arguments_are_checked():
     for arguments, message in (
         ({"num_classes": 0}, "`num_classes` must be an integer of 1 or more"),
         ({"confidence_threshold": 2}, "`confidence_threshold` must be a number from 0 to 1"),
-        ({"box_samples": 0}, "`box_samples`"),
+        ({"box_samples": 3}, "`box_samples` must be 4 or more"),
         ({"channels": 1.5}, "`channels`"),
     ):
         with pytest.raises(ValueError, match=message):
