@@ -99,7 +99,7 @@ class MaskRCNN(LabelledFit, keras.Model):
     ):
         # === Arguments ===
         check_positive_integer("num_classes", num_classes)
-        super().__init__(dtype=dtype, name=name, **kwargs)
+        super().__init__(dtype=dtype, autocast=False, name=name, **kwargs)  # sizes and images stay float32
         self.num_classes = num_classes
         self.confidence_threshold = check_fraction("confidence_threshold", confidence_threshold)
         self.iou_threshold = check_fraction("iou_threshold", iou_threshold)

@@ -138,6 +138,19 @@ def test_images_of_any_size(tiny, size):
     assert (boxes[:, 2:] <= size[::-1]).all()
 
 
+def test_mixed_precision():
+    """Sizes and boxes are not rounded: 513 has no bfloat16 of its own."""
+    model = create(
+        num_classes=3, proposals=10, max_detections=5, box_samples=8, confidence_threshold=0.0, dtype="mixed_bfloat16"
+    )
+    seen = []
+    model._second_stage = lambda first_stage, sizes: seen.append((first_stage["features"][0], sizes))
+    model({"images": np.zeros((1, 32, 544, 3), "float32"), "sizes": np.array([[32.0, 513.0]], "float32")}, detect=True)
+    ((feature, sizes),) = seen
+    assert keras.backend.standardize_dtype(feature.dtype) == "bfloat16"
+    assert ops.convert_to_numpy(sizes).tolist() == [[32, 513]]
+
+
 def labels(boxes, classes, rows=4):
     """A batch of one image, padded."""
     missing = rows - len(boxes)
