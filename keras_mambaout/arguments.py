@@ -23,12 +23,6 @@ def check_rate(name, value):
     return float(value)
 
 
-def check_fraction(name, value):
-    if not is_number(value) or not 0.0 <= value <= 1.0:
-        raise ValueError(f"`{name}` must be a number from 0 to 1, got {value!r}.")
-    return float(value)
-
-
 def check_positive_integer(name, value, hint=""):
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"`{name}` must be an integer of 1 or more, got {value!r}.{hint}")

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_mambaout.arguments import check_fraction, check_positive_integer
+from keras_mambaout.arguments import check_number, check_positive_integer
 from keras_mambaout.detection import losses
 from keras_mambaout.detection.anchors import make_anchors
 from keras_mambaout.detection.box_coder import BOX_DEVIATIONS, decode_boxes
@@ -101,8 +101,8 @@ class MaskRCNN(LabelledFit, keras.Model):
         check_positive_integer("num_classes", num_classes)
         super().__init__(dtype=dtype, autocast=False, name=name, **kwargs)  # sizes and images stay float32
         self.num_classes = num_classes
-        self.confidence_threshold = check_fraction("confidence_threshold", confidence_threshold)
-        self.iou_threshold = check_fraction("iou_threshold", iou_threshold)
+        self.confidence_threshold = float(check_number("confidence_threshold", confidence_threshold, maximum=1.0))
+        self.iou_threshold = float(check_number("iou_threshold", iou_threshold, maximum=1.0))
         self.max_detections = check_positive_integer("max_detections", max_detections)
         self.channels = check_positive_integer("channels", channels)
         self.proposals = check_positive_integer("proposals", proposals)
@@ -141,7 +141,10 @@ class MaskRCNN(LabelledFit, keras.Model):
         return self._second_stage(first_stage, sizes) if detect else first_stage
 
     def _second_stage(self, first_stage, sizes):
-        proposals, is_proposal, _ = self._proposals(first_stage, sizes, training=False)
+        anchors = self._anchors(first_stage)
+        proposals, is_proposal, _ = select_proposals(
+            anchors, first_stage["logits"], first_stage["deltas"], sizes, self.proposals, training=False
+        )
         logits, deltas = self.box_head(pyramid_roi_align(first_stage["features"], proposals, BOX_SIZE))
         boxes = decode_boxes(ops.cast(deltas, "float32"), proposals[:, :, None], BOX_DEVIATIONS)  # (B, P, C, 4)
         boxes, has_area = clip_boxes(boxes, "xyxy", (sizes[:, :1, None], sizes[:, 1:, None]))
@@ -161,10 +164,6 @@ class MaskRCNN(LabelledFit, keras.Model):
             "num_detections": ops.sum(ops.cast(found, "int32"), axis=-1),
         }
 
-    def _proposals(self, first_stage, sizes, training):
-        anchors = self._anchors(first_stage)
-        return select_proposals(anchors, first_stage["logits"], first_stage["deltas"], sizes, self.proposals, training)
-
     def _anchors(self, first_stage):
         levels = [*first_stage["features"], first_stage["coarsest"]]
         return [make_anchors(*ops.shape(level)[1:3], stride) for level, stride in zip(levels, STRIDES, strict=True)]
@@ -183,12 +182,13 @@ class MaskRCNN(LabelledFit, keras.Model):
         )
         is_object = classes >= 0
 
-        anchors = ops.concatenate(self._anchors(y_pred), axis=0)  # (A, 4)
+        levels = self._anchors(y_pred)
+        anchors = ops.concatenate(levels, axis=0)  # (A, 4)
         logits, deltas = (ops.concatenate(y_pred[name], axis=1) for name in ("logits", "deltas"))
         rows, targets, is_positive, is_valid = proposal_targets(anchors, boxes, is_object, sizes, self.seeds.next())
         values = [*losses.proposal_losses(gather(logits, rows), gather(deltas, rows), targets, is_positive, is_valid)]
 
-        proposals = self._proposals(y_pred, sizes, training=True)
+        proposals = select_proposals(levels, y_pred["logits"], y_pred["deltas"], sizes, self.proposals, training=True)
         samples = box_targets(
             *proposals, ops.shape(anchors)[0], boxes, classes, is_object, self.box_samples, self.seeds.next()
         )

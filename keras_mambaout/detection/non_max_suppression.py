@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_mambaout.arguments import check_fraction
+from keras_mambaout.arguments import check_number
 from keras_mambaout.detection.boxes import check_box_format
 from keras_mambaout.detection.rows import gather
 from keras_mambaout.layers.common import PACKAGE
@@ -137,8 +137,8 @@ class MultiClassNonMaxSuppression(keras.layers.Layer):
         super().__init__(**kwargs)
         self.bounding_box_format = check_box_format(bounding_box_format)
         self.from_logits = from_logits
-        self.iou_threshold = check_fraction("iou_threshold", iou_threshold)
-        self.confidence_threshold = check_fraction("confidence_threshold", confidence_threshold)
+        self.iou_threshold = float(check_number("iou_threshold", iou_threshold, maximum=1.0))
+        self.confidence_threshold = float(check_number("confidence_threshold", confidence_threshold, maximum=1.0))
         self.max_detections = max_detections
         self.max_candidates = max(max_candidates, max_detections)
         self.class_name = class_name
