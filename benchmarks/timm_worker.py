@@ -6,24 +6,21 @@ Answers the requests of `keras_mambaout.compare.worker`; `KIND=compile` uses `to
 import os
 import pathlib
 import platform
-import resource
 import sys
 import time
 
 import numpy as np
 import timm
 import torch
+from torch_device import DEVICE, device_name, peak_memory, synchronize
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "keras_mambaout" / "compare"))
 from protocol import serve  # standard library only: this interpreter has no Keras
 
-CUDA = torch.cuda.is_available()
-DEVICE = torch.device("cuda" if CUDA else "cpu")
-
 
 def describe():
     versions = {"timm": timm.__version__, "torch": torch.__version__, "python": platform.python_version()}
-    return {"versions": versions, "device": torch.cuda.get_device_name() if CUDA else f"CPU, {os.cpu_count()} cores"}
+    return {"versions": versions, "device": device_name()}
 
 
 class TimmWorker:
@@ -57,15 +54,8 @@ class TimmWorker:
         loss.backward()
         self.optimizer.step()
         loss.item()
-        if CUDA:
-            torch.cuda.synchronize()
+        synchronize()
         return time.perf_counter() - start
-
-
-def peak_memory():
-    if CUDA:
-        return torch.cuda.max_memory_allocated()
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 worker = TimmWorker()

@@ -3,28 +3,25 @@
 Answers the requests of `mask_rcnn_worker.py`.
 """
 
-import os
 import pathlib
 import platform
-import resource
 import sys
 import time
 
 import numpy as np
 import torch
 import torchvision
+from torch_device import DEVICE, device_name, peak_memory, synchronize
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "keras_mambaout" / "compare"))
 from protocol import serve  # standard library only: this interpreter has no Keras
 
-CUDA = torch.cuda.is_available()
-DEVICE = torch.device("cuda" if CUDA else "cpu")
 DETECTIONS = 100
 
 
 def describe():
     versions = {"torchvision": torchvision.__version__, "torch": torch.__version__, "python": platform.python_version()}
-    return {"versions": versions, "device": torch.cuda.get_device_name() if CUDA else f"CPU, {os.cpu_count()} cores"}
+    return {"versions": versions, "device": device_name()}
 
 
 class TorchvisionWorker:
@@ -62,8 +59,7 @@ class TorchvisionWorker:
         loss.backward()
         self.optimizer.step()
         loss.item()
-        if CUDA:
-            torch.cuda.synchronize()
+        synchronize()
         return time.perf_counter() - start
 
     def _predicted(self):
@@ -92,12 +88,6 @@ def target(boxes, classes, masks, height, width):
         "labels": torch.tensor(classes[real]).long() + 1,  # 0 is background
         "masks": torch.tensor(full),
     }
-
-
-def peak_memory():
-    if CUDA:
-        return torch.cuda.max_memory_allocated()
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 worker = TorchvisionWorker()
