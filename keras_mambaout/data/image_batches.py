@@ -148,7 +148,7 @@ def training_batches(reader, plan, augmentation, seed, epochs):
         images = images.map(augment if transform else _without_marks, tf.data.AUTOTUNE, deterministic=True)
         return plan.batch(images, mix=mix if mixing else None)
 
-    numbers = _next_number() if epochs is None else tf.data.Dataset.range(*epochs)
+    numbers = next_number() if epochs is None else tf.data.Dataset.range(*epochs)
     count = 1 if epochs is None else epochs[1] - epochs[0]
     return numbers.flat_map(one_epoch).apply(tf.data.experimental.assert_cardinality(count * plan.steps))
 
@@ -177,7 +177,7 @@ def random_seed(seed, *numbers):
     return value
 
 
-def _next_number():
+def next_number():
     """Returns a `tf.data.Dataset` of one number, 0 when it is read first, then 1, 2, ..."""
     import tensorflow as tf
 

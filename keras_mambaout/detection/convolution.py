@@ -9,7 +9,7 @@ from keras_mambaout.layers.common import TruncatedNormal
 TRUNCATED_DEVIATION = 0.8796  # of the normal distribution without its tails beyond 2
 
 
-def convolution(filters, size, inputs, name, dtype=None, deviation=None, activation=None):
+def convolution(filters, size, inputs, name, dtype=None, deviation=None, activation=None, use_bias=True):
     """Returns a convolution that keeps height and width.
 
     Args:
@@ -20,6 +20,7 @@ def convolution(filters, size, inputs, name, dtype=None, deviation=None, activat
         dtype: Dtype policy.
         deviation: Standard deviation of the initial kernel; `None` is Glorot's.
         activation: As Keras has it.
+        use_bias: As Keras has it.
     """
     return keras.layers.Conv2D(
         filters,
@@ -27,6 +28,7 @@ def convolution(filters, size, inputs, name, dtype=None, deviation=None, activat
         padding="same",
         data_format="channels_last",
         activation=activation,
+        use_bias=use_bias,
         kernel_initializer=normal(deviation or glorot(inputs * size**2, filters * size**2)),
         dtype=dtype,
         name=name,

@@ -1,4 +1,4 @@
-"""The learning rates of the paper: a linear warm-up, then a cosine or steps."""
+"""The learning rates of the paper: a linear warm-up, then a cosine, steps or a polynomial."""
 
 import math
 
@@ -63,11 +63,7 @@ class WarmupCosine(Warmup):
     def __init__(
         self, peak, total_steps, warmup_steps=0, warmup_start=1e-6, end=1e-5, accumulate=1, name="warmup_cosine"
     ):
-        if total_steps < 1 or not 0 <= warmup_steps <= total_steps:
-            raise ValueError(
-                "`total_steps` must be 1 or more, and `warmup_steps` from 0 to `total_steps`, got "
-                f"{total_steps} and {warmup_steps}."
-            )
+        _check_steps(total_steps, warmup_steps)
         super().__init__(peak, warmup_steps, warmup_start, accumulate, name)
         self.total_steps, self.end = int(total_steps), float(end)
 
@@ -114,3 +110,62 @@ class WarmupSteps(Warmup):
 
     def get_config(self):
         return {**super().get_config(), "milestones": self.milestones, "factor": self.factor}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class WarmupPolynomial(Warmup):
+    """A linear warm-up, then a polynomial whose start is step 0.
+
+    `lr(t) = warmup_start + (peak - warmup_start) * t / warmup_steps` for `t < warmup_steps`, then
+    `lr(t) = end + (peak - end) * (1 - t / total_steps) ** power`, and `end` from `total_steps` on, with `t` as in
+    `WarmupCosine`. (mmcv's warm-up rises to the polynomial instead of `peak`: 1 % less at the end of 1500 of 160,000.)
+
+    Args:
+        peak: Highest learning rate.
+        total_steps: Updates of the weights until `end` is reached.
+        power: 1 is a straight line.
+        warmup_steps: See `WarmupCosine`, and the next four too.
+        warmup_start: Learning rate of update 0, if there is a warm-up.
+        end: Last learning rate.
+        accumulate: The optimizer's `gradient_accumulation_steps`.
+
+    Raises:
+        ValueError: If there are fewer steps than 1, or more of warm-up than in total.
+
+    Example:
+    ```python
+    optimizer = AdamW(WarmupPolynomial(1e-4, total_steps=160_000, warmup_steps=1500))
+    ```
+
+    Source: the "poly" schedule of [mmcv](https://github.com/open-mmlab/mmcv)
+    """
+
+    def __init__(
+        self,
+        peak,
+        total_steps,
+        power=1.0,
+        warmup_steps=0,
+        warmup_start=1e-10,
+        end=0.0,
+        accumulate=1,
+        name="warmup_polynomial",
+    ):
+        _check_steps(total_steps, warmup_steps)
+        super().__init__(peak, warmup_steps, warmup_start, accumulate, name)
+        self.total_steps, self.power, self.end = int(total_steps), float(power), float(end)
+
+    def after_warmup(self, step):
+        left = 1.0 - ops.minimum(step / self.total_steps, 1.0)
+        return self.end + (self.peak - self.end) * left**self.power
+
+    def get_config(self):
+        return {**super().get_config(), "total_steps": self.total_steps, "power": self.power, "end": self.end}
+
+
+def _check_steps(total_steps, warmup_steps):
+    if total_steps < 1 or not 0 <= warmup_steps <= total_steps:
+        raise ValueError(
+            "`total_steps` must be 1 or more, and `warmup_steps` from 0 to `total_steps`, got "
+            f"{total_steps} and {warmup_steps}."
+        )

@@ -34,10 +34,10 @@ def train(
     the weights of one that was never interrupted.
 
     Args:
-        model: A classifier, `(B, H, W, 3)` -> `(B, classes)`, or a `MaskRCNN`; it is compiled here.
-        recipe: A `Recipe`, or an `InstanceRecipe` for a `MaskRCNN`. Its `drop_path_rate` is the model's
-            matter, `create_model` and `mask_rcnn` take it.
-        data: A `ClassificationDataset` or a `CocoDataset`, for training.
+        model: A classifier, `(B, H, W, 3)` -> `(B, classes)`, a `MaskRCNN` or a `UperNet`; it is compiled here.
+        recipe: A `Recipe`, an `InstanceRecipe` for a `MaskRCNN`, or a `SceneRecipe` for a `UperNet`. Its
+            `drop_path_rate` is the model's matter, `create_model`, `mask_rcnn` and `upernet` take it.
+        data: A `ClassificationDataset`, a `CocoDataset` or a `SceneDataset`, for training.
         val_data: Another one, or `None`.
         output: Folder, in which there may be no other run.
         accumulate: Steps of `fit` a weight update is computed from, each of `recipe.batch_size / accumulate`
@@ -49,7 +49,8 @@ def train(
         devices: What `distribute` yields, for several devices or hosts; the model must be made under it. All hosts
             must see the folder `output`; the first one writes.
         callbacks: Further callbacks of `fit`, called before those that write, such as
-            `CocoMeanAveragePrecision`, which measures what an `InstanceRecipe` chooses the best model by.
+            `CocoMeanAveragePrecision`, which measures what an `InstanceRecipe` chooses the best model by, or
+            `SceneMeanIoU` for a `SceneRecipe`.
 
     Returns:
         A dict from the name of a log (`"loss"`, `"val_accuracy"`, ...) to its values, one an epoch.

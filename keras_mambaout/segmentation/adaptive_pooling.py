@@ -1,0 +1,37 @@
+"""Averages of the parts of a feature, however large it is."""
+
+from keras import ops
+
+
+def adaptive_average_pool(inputs, size):
+    """Divides a feature into `size` times `size` parts and returns the mean of each.
+
+    Part `i` of a side `H` is of the rows `floor(i * H / size), ..., ceil((i + 1) * H / size) - 1`: the parts overlap
+    by a row where `H` is no multiple of `size`, and repeat rows where it is less. This is PyTorch's
+    `adaptive_avg_pool2d`. `keras.ops.adaptive_average_pool` of recent Keras takes only sizes that are known when a
+    model is traced; this one also those of images of any size on TensorFlow.
+
+    Args:
+        inputs: `(B, H, W, C)`, floats; `H` and `W` may be unknown.
+        size: Parts of each side, a positive integer.
+
+    Returns:
+        `(B, size, size, C)`, of the dtype of the inputs; means are computed in float32.
+
+    Example:
+    ```python
+    adaptive_average_pool(keras.ops.ones((1, 15, 10, 3)), 6).shape  # (1, 6, 6, 3)
+    ```
+
+    Source: [PyTorch's AdaptiveAvgPool2d](https://docs.pytorch.org/docs/stable/generated/torch.nn.AdaptiveAvgPool2d.html)
+    """
+    x = ops.cast(inputs, "float32")
+    height, width = ops.shape(x)[1:3]
+    x = ops.stack([ops.mean(x[:, start:stop], axis=1) for start, stop in _parts(height, size)], axis=1)
+    x = ops.stack([ops.mean(x[:, :, start:stop], axis=2) for start, stop in _parts(width, size)], axis=2)
+    return ops.cast(x, inputs.dtype)  # (B, size, size, C)
+
+
+def _parts(side, size):
+    """Returns where each part of a side begins and ends."""
+    return [(part * side // size, -(-(part + 1) * side // size)) for part in range(size)]

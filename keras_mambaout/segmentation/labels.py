@@ -1,0 +1,62 @@
+"""Checks the label maps that a user gives to `fit`, before they disappear in a compiled step."""
+
+import numpy as np
+
+from keras_mambaout.detection.labels import LabelChecker
+
+
+def check_label_maps(labels, num_classes, ignore_index=255):
+    """Checks a batch of label maps and returns it.
+
+    Args:
+        labels: `(B, H, W)`, integers.
+        num_classes: Number of classes.
+        ignore_index: Label of pixels that do not count.
+
+    Raises:
+        ValueError: If it is no such array, or has other values than 0 to `num_classes - 1` and `ignore_index`.
+    """
+    shape, dtype = getattr(labels, "shape", None), str(getattr(labels, "dtype", type(labels).__name__))
+    if shape is None or len(shape) != 3 or "int" not in dtype:
+        hint = " Leave out the last axis: labels[..., 0]." if shape is not None and tuple(shape[3:]) == (1,) else ""
+        given = dtype if shape is None else f"{dtype} of shape {tuple(shape)}"
+        raise ValueError(f"Labels must be integers (B, H, W), the class of each pixel, got {given}.{hint}")
+    values = np.asarray(labels)
+    wrong = np.unique(values[((values < 0) | (values >= num_classes)) & (values != ignore_index)])
+    if wrong.size:
+        raise ValueError(
+            f"Labels must be classes from 0 to {num_classes - 1} with num_classes={num_classes}, or {ignore_index} for "
+            f"pixels that do not count; got {', '.join(map(str, wrong[:5]))}. ADE20K's files have classes from 1 "
+            "and 0 for no class: SceneDataset maps them."
+        )
+    return labels
+
+
+class LabelMapChecker(LabelChecker):
+    """Checks all label maps that a call of `fit` or `evaluate` reads; see `LabelChecker`."""
+
+    def __init__(self, num_classes, ignore_index=255):
+        super().__init__(num_classes)
+        self.ignore_index = ignore_index
+
+    def watch(self, x, y=None):
+        if y is not None:
+            return x, check_label_maps(y, self.num_classes, self.ignore_index)
+        return super().watch(x)
+
+    def _remember_error(self, labels, masks=False):
+        try:
+            check_label_maps(labels, self.num_classes, self.ignore_index)
+        except ValueError as error:
+            self.error = error
+
+    def _watch_tf_dataset(self, dataset, tensorflow):
+        def check(labels):
+            self._remember_error(labels)
+            return labels
+
+        def check_batch(images, labels, *weights):
+            checked = tensorflow.numpy_function(check, (labels,), labels.dtype)
+            return images, tensorflow.ensure_shape(checked, labels.shape), *weights
+
+        return dataset.map(check_batch)

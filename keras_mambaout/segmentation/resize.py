@@ -1,0 +1,45 @@
+"""Enlarges features and scores as PyTorch does."""
+
+from keras import ops
+
+
+def resize_bilinear(inputs, size):
+    """Resizes by interpolation between the nearest two rows and columns, without antialiasing.
+
+    Row `i` of the result is at `y = max((i + 0.5) * H / H' - 0.5, 0)` of the input: a mean of the rows `floor(y)` and
+    `floor(y) + 1`, weighted by their nearness. This is PyTorch's `interpolate(mode="bilinear", align_corners=False)`.
+    Where sizes are known it is `keras.ops.image.resize`, which takes no others.
+
+    Args:
+        inputs: `(B, H, W, C)`, floats; `H` and `W` may be unknown.
+        size: Height and width `(H', W')`, integers, or tensors where they are unknown.
+
+    Returns:
+        `(B, H', W', C)`.
+
+    Example:
+    ```python
+    resize_bilinear(keras.ops.ones((1, 8, 6, 3)), (31, 24)).shape  # (1, 31, 24, 3)
+    ```
+
+    Source: [PyTorch's interpolate](https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.interpolate.html)
+    """
+    size, old = tuple(size), tuple(ops.shape(inputs)[1:3])
+    if all(isinstance(side, int) for side in (*size, *old)):
+        if size == old:
+            return inputs
+        return ops.image.resize(inputs, size, interpolation="bilinear", antialias=False, data_format="channels_last")
+    for axis in (1, 2):
+        inputs = _interpolate(inputs, old[axis - 1], size[axis - 1], axis)
+    return inputs
+
+
+def _interpolate(x, old, new, axis):
+    """Resizes one axis of `(B, H, W, C)` from `old` to `new`."""
+    scale = ops.cast(old, "float32") / ops.cast(new, "float32")
+    place = ops.maximum((ops.cast(ops.arange(new), "float32") + 0.5) * scale - 0.5, 0.0)
+    low = ops.cast(place, "int32")
+    high = ops.minimum(low + 1, old - 1)
+    share = ops.cast(place - ops.cast(low, "float32"), x.dtype)
+    share = ops.reshape(share, (-1, 1, 1) if axis == 1 else (-1, 1))
+    return ops.take(x, low, axis=axis) * (1 - share) + ops.take(x, high, axis=axis) * share

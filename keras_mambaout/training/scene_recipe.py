@@ -1,0 +1,153 @@
+"""The recipe for UperNet on ADE20K."""
+
+import dataclasses
+
+from keras_mambaout.arguments import (
+    check_choice,
+    check_number,
+    check_positive_integer,
+    check_positive_number,
+    check_rate,
+)
+from keras_mambaout.config import DENSE_PREDICTION_DROP_PATH_RATES
+from keras_mambaout.data.scene_augmentation import SceneAugmentation
+from keras_mambaout.training.optimizer import adamw_of
+from keras_mambaout.training.schedule import WarmupPolynomial
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SceneRecipe:
+    """The numbers of a UperNet training; the defaults are the paper's on ADE20K.
+
+    The learning rate follows the batch size, as in `Recipe`.
+
+    Args:
+        epochs: Passes over the training images; 127 are 160,000 updates with the 20,210 images of ADE20K.
+        iterations: Updates after which the learning rate is 0, at most those of all epochs.
+        batch_size: Images that a weight update is computed from, over all accumulated steps.
+        base_learning_rate: Highest learning rate at `base_batch_size`.
+        base_batch_size: The batch size that `base_learning_rate` is meant for.
+        power: Of the polynomial that the learning rate falls by; 1 is a straight line.
+        warmup_steps: Updates of linear warm-up, at most a tenth of all.
+        warmup_learning_rate: Learning rate of the first update.
+        weight_decay: Of AdamW, on matrices and kernels only.
+        beta_1, beta_2, epsilon: Of AdamW.
+        drop_path_rate: Stochastic depth of the backbone, in `[0, 1)`; for `upernet`.
+        crop_size: Side of the crops in pixels.
+        short_side: Short side of the images in pixels, before random scaling.
+        long_side: At most this long is the long side.
+        scale_range: Of `SceneAugmentation`, and so are the next three.
+        max_share: See above.
+        flip: See above.
+        photometric: See above.
+        ema_momentum: As in `Recipe`.
+        clip_norm: As in `Recipe`.
+
+    Raises:
+        ValueError: If a number is out of range.
+
+    Example:
+    ```python
+    recipe = SceneRecipe.paper("mambaout_tiny")
+    model = upernet("mambaout_tiny", data.num_classes, drop_path_rate=recipe.drop_path_rate)
+    history = train(model, recipe, data, output="output/scenes", callbacks=[SceneMeanIoU(val_data, every=10)])
+    ```
+
+    Source: [Yu and Wang, CVPR 2025](https://arxiv.org/abs/2405.07992), section on ADE20K, and the
+    [configurations of Swin Transformer](https://github.com/SwinTransformer/Swin-Transformer-Semantic-Segmentation),
+    which it is based on.
+    """
+
+    epochs: int = 127
+    iterations: int = 160_000
+    batch_size: int = 16
+    base_learning_rate: float = 1e-4
+    base_batch_size: int = 16
+    power: float = 1.0
+    warmup_steps: int = 1500
+    warmup_learning_rate: float = 1e-10
+    weight_decay: float = 0.05
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    drop_path_rate: float = 0.0
+    crop_size: int = 512
+    short_side: int = 512
+    long_side: int = 2048
+    scale_range: tuple = (0.5, 2.0)
+    max_share: float = 0.75
+    flip: float = 0.5
+    photometric: bool = True
+    ema_momentum: float | None = None
+    clip_norm: float | None = None
+
+    monitor = "val_mIoU"  # what the best checkpoint is chosen by
+    several_devices = False
+
+    def __post_init__(self):
+        for name in ("epochs", "iterations", "batch_size", "base_batch_size", "crop_size", "short_side", "long_side"):
+            check_positive_integer(name, getattr(self, name))
+        for name in ("drop_path_rate", "beta_1", "beta_2"):
+            check_rate(name, getattr(self, name))
+        for name in ("base_learning_rate", "epsilon", "power"):
+            check_positive_number(name, getattr(self, name))
+        for name in ("warmup_steps", "warmup_learning_rate", "weight_decay"):
+            check_number(name, getattr(self, name))
+        if self.long_side < self.short_side:
+            raise ValueError(f"`long_side` must be at least `short_side` ({self.short_side}), got {self.long_side}.")
+        _ = self.augmentation  # checks its numbers
+        if self.ema_momentum is not None:
+            check_rate("ema_momentum", self.ema_momentum)
+        if self.clip_norm is not None:
+            check_positive_number("clip_norm", self.clip_norm)
+
+    @classmethod
+    def paper(cls, variant):
+        """Returns the paper's recipe for a model name; models that the paper did not train keep their drop path."""
+        check_choice("variant", variant, tuple(DENSE_PREDICTION_DROP_PATH_RATES))
+        return cls(drop_path_rate=DENSE_PREDICTION_DROP_PATH_RATES[variant])
+
+    @property
+    def augmentation(self):
+        """The augmentation of training images."""
+        return SceneAugmentation(
+            scale_range=self.scale_range, max_share=self.max_share, flip=self.flip, photometric=self.photometric
+        )
+
+    @property
+    def sizes(self):
+        """The sizes of images and crops, as arguments of `SceneDataset.batches` and `evaluate_segmenter`."""
+        return {"crop_size": self.crop_size, "short_side": self.short_side, "long_side": self.long_side}
+
+    @property
+    def learning_rate(self):
+        """The highest learning rate, scaled with the batch size."""
+        return self.base_learning_rate * self.batch_size / self.base_batch_size
+
+    def schedule(self, steps_per_epoch, accumulate=1):
+        """Returns the learning rate as a function of the number of batches, `accumulate` of which make an update."""
+        updates = self.epochs * check_positive_integer("steps_per_epoch", steps_per_epoch) // accumulate
+        total = max(min(self.iterations, updates), 1)
+        warmup, start = min(self.warmup_steps, total // 10), min(self.warmup_learning_rate, self.learning_rate)
+        return WarmupPolynomial(self.learning_rate, total, self.power, warmup, start, 0.0, accumulate)
+
+    def compile(self, model, steps_per_epoch, accumulate=1, **kwargs):
+        """Compiles a `UperNet`, which has its loss, with AdamW; arguments as those of `Recipe.compile`."""
+        model.compile(adamw_of(self, self.schedule(steps_per_epoch, accumulate), accumulate), **kwargs)
+
+    def batches(self, data, batch_size, seed=0, epochs=(0, 1), shard=(0, 1)):
+        """Returns the batches of a `SceneDataset` for the epochs `first, ..., stop - 1`, in one stream.
+
+        Order and augmentation of an epoch are a function of `seed` and its number.
+        """
+        if tuple(shard) != (0, 1):
+            raise ValueError(f"Batches of scenes are not divided among processes, got shard={shard}.")
+        options = {**self.sizes, "training": True, "augmentation": self.augmentation}
+        return data.batches(batch_size, **options, seed=seed, epochs=tuple(epochs))
+
+    def validation(self, data, batch_size):
+        """Returns how `train` gets the loss on data for validation, on the centres of its images.
+
+        The mean intersection over union is measured by a callback, `keras_mambaout.evaluation.SceneMeanIoU`.
+        """
+        return lambda shard: data.batches(batch_size, **self.sizes)
