@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import segmentation_cases as cases
 from keras import ops
+from small_segmenter import Values
 
 from keras_mambaout.compare.frameworks import value_and_gradients
 from keras_mambaout.segmentation import adaptive_average_pool, resize_bilinear
@@ -23,19 +24,6 @@ def with_unknown_sizes(function):
     import tensorflow as tf
 
     return tf.function(function, input_signature=[tf.TensorSpec((None, None, None, 3))], autograph=False)
-
-
-class Values(keras.layers.Layer):
-    """A weight in the place of an input."""
-
-    def __init__(self, values):
-        super().__init__()
-        self.values = self.add_weight(shape=values.shape, initializer="zeros")
-        self.values.assign(values)
-        self.built = True
-
-    def call(self, x, training=False):
-        return ops.convert_to_tensor(self.values)
 
 
 def gradient(function, size):

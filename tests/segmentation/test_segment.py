@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import seeded
-from test_upernet import create
+from small_segmenter import create
 
 from keras_mambaout.segmentation import segment, slide
 

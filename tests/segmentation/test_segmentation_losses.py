@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import segmentation_cases as cases
 from keras import ops
-from test_pooling_and_resizing import Values
+from small_segmenter import Values
 
 from keras_mambaout.compare.frameworks import value_and_gradients
 from keras_mambaout.segmentation.losses import cross_entropy

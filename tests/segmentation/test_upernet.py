@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import seeded
 from keras import ops
+from small_segmenter import create
 
 from keras_mambaout import MambaOutBackbone
 from keras_mambaout.evaluation import count_macs
@@ -16,12 +17,6 @@ from keras_mambaout.segmentation.convolution import ConvNormReLU
 STEPS = 20
 # Of the first step, from weights that NumPy draws; PyTorch computed them.
 FIRST = {"class_loss": 0.0, "auxiliary_loss": 0.0, "accuracy": 0.0}
-SMALL = {"channels": 16, "auxiliary_channels": 8, "dropout_rate": 0.0}
-
-
-def create(backbone="mambaout_test", **kwargs):
-    keras.utils.set_random_seed(0)
-    return upernet(backbone, weights=None, **{"num_classes": 4, **SMALL, **kwargs})
 
 
 @pytest.fixture(scope="module")
