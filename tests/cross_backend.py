@@ -13,6 +13,7 @@ import numpy as np
 
 import keras_mambaout
 import keras_mambaout.integrations
+from keras_mambaout.models.saved import load_saved_model
 
 BACKENDS = ("tensorflow", "jax", "torch")
 
@@ -20,6 +21,7 @@ BACKENDS = ("tensorflow", "jax", "torch")
 def main(folder):
     images = np.load(folder / "images.npy")
     instances = keras_mambaout.integrations.load_detector(folder / "mask_rcnn.keras").predict(images, verbose=0)
+    scenes = load_saved_model(folder / "upernet.keras").predict(images, verbose=0)
     whole = keras.models.load_model(folder / "model.keras")
     by_weights = keras_mambaout.create_model(
         "mambaout_test", weights=folder / "model.weights.h5", classes=7, drop_path_rate=0.1
@@ -28,6 +30,7 @@ def main(folder):
         folder / f"{keras.backend.backend()}.npz",
         keras_file=whole.predict(images, verbose=0),
         weights_file=by_weights.predict(images, verbose=0),
+        scenes=scenes,
         **instances,
     )
 

@@ -101,7 +101,7 @@ def random_crop(image, labels, crop_size, max_share, draw):
             (0, place),
         )
     image = tf.slice(image, tf.concat([place, [0]], 0), tf.concat([size, [3]], 0))
-    return image, tf.slice(labels, place, size)
+    return tf.ensure_shape(image, (None, None, 3)), tf.slice(labels, place, size)
 
 
 def distort_colours(image, draws):

@@ -117,6 +117,7 @@ def _read_numbers(path):
                     "as greyscale or palette PNG. Colours are not decoded: ADE20K's palette has one for two classes."
                 )
             raw_mode = image.tile[0][3] if image.tile else None
+            image.load()
             return np.asarray(image).astype("int32") // UNSCALED.get(raw_mode, 1)
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path!r} is not a readable image, it may be damaged: {error}") from error

@@ -1,5 +1,6 @@
 """Checks the label maps that a user gives to `fit`, before they disappear in a compiled step."""
 
+import keras
 import numpy as np
 
 from keras_mambaout.detection.labels import LabelChecker
@@ -32,6 +33,16 @@ def check_label_maps(labels, num_classes, ignore_index=255):
     return labels
 
 
+def check_same_size(images, labels):
+    """Checks that label maps are as large as images, given both shapes; what is unknown fits."""
+    for own, wanted in zip(labels[1:3], images[1:3], strict=True):
+        if None not in (own, wanted) and own != wanted:
+            raise ValueError(
+                f"Labels must be as large as the images, {tuple(images[1:3])}, got {tuple(labels[1:3])}. Resize them "
+                "like the images, but to the nearest pixel: classes have no means."
+            )
+
+
 class LabelMapChecker(LabelChecker):
     """Checks all label maps that a call of `fit` or `evaluate` reads; see `LabelChecker`."""
 
@@ -40,9 +51,11 @@ class LabelMapChecker(LabelChecker):
         self.ignore_index = ignore_index
 
     def watch(self, x, y=None):
-        if y is not None:
-            return x, check_label_maps(y, self.num_classes, self.ignore_index)
-        return super().watch(x)
+        if y is None:
+            return super().watch(x)
+        check_label_maps(y, self.num_classes, self.ignore_index)
+        check_same_size(np.shape(x), np.shape(y))
+        return x, y
 
     def _remember_error(self, labels, masks=False):
         try:
@@ -51,6 +64,9 @@ class LabelMapChecker(LabelChecker):
             self.error = error
 
     def _watch_tf_dataset(self, dataset, tensorflow):
+        images, labels, _ = keras.utils.unpack_x_y_sample_weight(dataset.element_spec)
+        check_same_size(images.shape, labels.shape)
+
         def check(labels):
             self._remember_error(labels)
             return labels

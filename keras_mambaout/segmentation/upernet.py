@@ -8,7 +8,7 @@ from keras_mambaout.detection.labelled_fit import LabelledFit
 from keras_mambaout.layers.common import PACKAGE
 from keras_mambaout.models.dense_prediction import ALL_LEVELS, dense_prediction_backbone
 from keras_mambaout.segmentation.auxiliary_head import AuxiliaryHead
-from keras_mambaout.segmentation.labels import LabelMapChecker, check_label_maps
+from keras_mambaout.segmentation.labels import LabelMapChecker, check_label_maps, check_same_size
 from keras_mambaout.segmentation.losses import counted_pixels, cross_entropy
 from keras_mambaout.segmentation.resize import resize_bilinear
 from keras_mambaout.segmentation.uper_head import UPerHead
@@ -132,7 +132,7 @@ class UperNet(LabelledFit, keras.Model):
         """
         outputs = y_pred if isinstance(y_pred, dict) else {"logits": y_pred}
         logits, labels = outputs["logits"], ops.cast(y, "int32")
-        _check_sizes(labels.shape, logits.shape)
+        check_same_size(logits.shape, labels.shape)
         loss = cross_entropy(logits, labels, self.ignore_index)
         self.class_tracker.update_state(loss)
         if "auxiliary" in outputs:
@@ -188,16 +188,6 @@ def _check_ignore_index(index):
     if isinstance(index, bool) or not isinstance(index, int):
         raise ValueError(f"`ignore_index` must be an integer, the label of pixels that do not count, got {index!r}.")
     return index
-
-
-def _check_sizes(labels, logits):
-    """Labels must be as large as the images; sizes that are unknown are checked when they are computed with."""
-    for own, wanted in zip(labels[1:3], logits[1:3], strict=True):
-        if None not in (own, wanted) and own != wanted:
-            raise ValueError(
-                f"Labels must be as large as the images, {tuple(logits[1:3])}, got {tuple(labels[1:3])}. Resize them "
-                "like the images, but to the nearest pixel: classes have no means."
-            )
 
 
 def upernet(backbone="mambaout_tiny", num_classes=150, weights="imagenet", drop_path_rate=None, dtype=None, **kwargs):

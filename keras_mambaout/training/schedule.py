@@ -156,7 +156,7 @@ class WarmupPolynomial(Warmup):
         self.total_steps, self.power, self.end = int(total_steps), float(power), float(end)
 
     def after_warmup(self, step):
-        left = 1.0 - ops.minimum(step / self.total_steps, 1.0)
+        left = ops.maximum(self.total_steps - step, 0.0) / self.total_steps
         return self.end + (self.peak - self.end) * left**self.power
 
     def get_config(self):

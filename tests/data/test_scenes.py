@@ -103,7 +103,7 @@ def test_kinds_of_pngs(tmp_path, folders):
     images, labels = tmp_path / "kinds", tmp_path / "numbers"
     for folder in (images, labels):
         folder.mkdir()
-    palette = Image.fromarray(numbers.astype("uint8"), mode="P")
+    palette = Image.fromarray(numbers.astype("uint8"))
     palette.putpalette([140, 140, 140] * 16)  # all of one colour
     palette.save(labels / "palette.png")
     palette.save(labels / "small_palette.png", bits=4)
@@ -173,7 +173,7 @@ def test_images_and_label_maps_go_together(folders, caplog):
     (images / "1.png").unlink()
     with pytest.raises(ValueError, match=r"1 of 3 label maps have no image: .*1\.png"):
         SceneDataset.from_folder(*folders)
-    with pytest.raises(ValueError, match="There is no folder '.*nowhere'"):
+    with pytest.raises(ValueError, match=r"There is no folder '.*nowhere'"):
         SceneDataset.from_folder(images, labels / "nowhere", names)
     for path in labels.iterdir():
         path.unlink()

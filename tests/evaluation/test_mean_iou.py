@@ -70,9 +70,9 @@ def test_table():
 def test_what_does_not_fit():
     with pytest.raises(ValueError, match=r"one shape, got \(2, 3\) and \(2, 4\)"):
         confusion_matrix(np.zeros((2, 3), int), np.zeros((2, 4), int), 2)
-    with pytest.raises(ValueError, match="Labels must be classes from 0 to 1 .* from 0 to 2"):
+    with pytest.raises(ValueError, match=r"Labels must be classes from 0 to 1 .* from 0 to 2"):
         confusion_matrix([0, 2], [0, 1], 2)
-    with pytest.raises(ValueError, match="Predictions must be classes from 0 to 1 .* from -1 to 0"):
+    with pytest.raises(ValueError, match=r"Predictions must be classes from 0 to 1 .* from -1 to 0"):
         confusion_matrix([0, 1], [0, -1], 2)
     with pytest.raises(ValueError, match="with 0 pixels"):
         scene_metrics(np.zeros((2, 2), int))

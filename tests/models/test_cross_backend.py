@@ -14,13 +14,14 @@ import seeded
 
 import keras_mambaout
 from keras_mambaout.detection import mask_rcnn
+from keras_mambaout.segmentation import upernet
 
 SCRIPT = pathlib.Path(cross_backend.__file__)
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory, seeded_file):
-    """A folder with a trained model, saved both ways, a detector, and their predictions."""
+    """A folder with a trained model, saved both ways, a detector, a segmenter, and their predictions."""
     folder = tmp_path_factory.mktemp("saved")
     images = np.stack([seeded.photo(64, 48), seeded.photo(48, 64).transpose(1, 0, 2)]).astype("float32")
     model = keras_mambaout.create_model(
@@ -35,14 +36,17 @@ def saved(tmp_path_factory, seeded_file):
         "mambaout_test", 7, weights=None, channels=16, proposals=20, max_detections=10, confidence_threshold=0.0
     )
     detector.save(folder / "mask_rcnn.keras")
-    return folder, model.predict(images, verbose=0), detector.predict(images, verbose=0)
+    segmenter = upernet("mambaout_test", 7, weights=None, channels=16, auxiliary_channels=8)
+    segmenter.save(folder / "upernet.keras")
+    predictions = (each.predict(images, verbose=0) for each in (model, detector, segmenter))
+    return folder, *predictions
 
 
 @pytest.mark.parametrize("backend", cross_backend.BACKENDS)
 def test_loads_with_the_same_predictions(saved, backend):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
-    folder, expected, instances = saved
+    folder, expected, instances, scenes = saved
     environment = {**os.environ, "KERAS_BACKEND": backend}
     result = subprocess.run(
         [sys.executable, SCRIPT, folder], env=environment, capture_output=True, text=True, check=False
@@ -51,6 +55,7 @@ def test_loads_with_the_same_predictions(saved, backend):
     loaded = np.load(folder / f"{backend}.npz")
     np.testing.assert_allclose(loaded["keras_file"], expected, atol=1e-5)
     np.testing.assert_allclose(loaded["weights_file"], expected, atol=1e-5)
+    np.testing.assert_allclose(loaded["scenes"], scenes, atol=1e-4)
     assert instances["num_detections"].tolist() == [10, 10]
     for key, values in instances.items():
         np.testing.assert_allclose(loaded[key], values, atol=1e-3, err_msg=key)

@@ -23,7 +23,7 @@ FIRST = {"class_loss": 0.0, "auxiliary_loss": 0.0, "accuracy": 0.0}
 def scene():
     """Two pictures whose pixels are of the class of their red, but for a strip that does not count."""
     photo = seeded.photo(64, 96)
-    images = np.stack([photo, photo[::-1, ::-1]])
+    images = np.stack([photo, 255 - photo[::-1, ::-1]])
     labels = (images[..., 0] // 64).astype("int32")
     labels[:, :8] = 255
     return images.astype("float32"), labels
@@ -161,10 +161,12 @@ def test_labels_of_data_sets_are_checked(scene):
     model = create()
     model.compile("sgd")
     images, labels = scene
-    labels = labels.copy()
-    labels[1, 2, 3] = 77
+    wrong = labels.copy()
+    wrong[1, 2, 3] = 77
     with pytest.raises(ValueError, match="got 77"):
-        model.fit(tf.data.Dataset.from_tensors((images, labels)), verbose=0)
+        model.fit(tf.data.Dataset.from_tensors((images, wrong)), verbose=0)
+    with pytest.raises(ValueError, match="as large as the images"):
+        model.fit(tf.data.Dataset.from_tensors((images, labels[:, :32])), verbose=0)
     assert all(np.isfinite(variable.numpy()).all() for variable in model.weights)
 
 

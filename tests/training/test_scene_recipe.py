@@ -80,7 +80,7 @@ def test_an_epoch_is_a_function_of_seed_and_number(data):
 
 
 def test_a_run(data, tmp_path):
-    """Two epochs at once, and one that goes on after the first: the same weights."""
+    """Two epochs, with the metrics of ADE20K after each."""
     recipe, output = SceneRecipe(**SMALL), tmp_path / "run"
     model = scenes.create(num_classes=3)
     callback = SceneMeanIoU(data, crop_size=32, stride=32, short_side=40)
@@ -93,8 +93,6 @@ def test_a_run(data, tmp_path):
     assert names | {f"val_{name}" for name in (*names, "mIoU", "pixel_accuracy")} <= set(rows[0])
     assert [float(row["val_mIoU"]) for row in rows] == pytest.approx(history["val_mIoU"])
     assert load_saved_model(output / "last.keras").num_classes == 3
-    decayed = {weight.ndim for weight in model.trainable_variables if not model.optimizer._use_weight_decay(weight)}
-    assert decayed == {1}
 
 
 def test_one_device(data):
