@@ -65,7 +65,8 @@ class LabelMapChecker(LabelChecker):
 
     def _watch_tf_dataset(self, dataset, tensorflow):
         images, labels, _ = keras.utils.unpack_x_y_sample_weight(dataset.element_spec)
-        check_same_size(images.shape, labels.shape)
+        if images.shape.rank == 4 and labels.shape.rank == 3:
+            check_same_size(images.shape, labels.shape)
 
         def check(labels):
             self._remember_error(labels)
