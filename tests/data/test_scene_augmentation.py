@@ -40,8 +40,8 @@ def test_labels_go_to_the_nearest_pixel():
 def test_images_and_labels_stay_together():
     augmentation, sizes, mirrored = SceneAugmentation(photometric=False), set(), set()
     for number in range(30):
-        image, labels = augmentation(*pair(80, 120), (80, 320), 64, random_seed(0, number))
-        assert max(labels.shape) <= 64 and image.shape[:2] == labels.shape
+        image, labels = augmentation(*pair(80, 120), (80, 320), 128, random_seed(0, number))
+        assert max(labels.shape) <= 128 and image.shape[:2] == labels.shape
         sizes.add(tuple(labels.shape))
         distance = np.abs(image.numpy() - scenes.colours(labels.numpy())).max(-1)
         assert (distance < 1).mean() > 0.75, number  # all but the borders, which are interpolated

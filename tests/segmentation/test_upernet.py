@@ -16,7 +16,7 @@ from keras_mambaout.segmentation.convolution import ConvNormReLU
 
 STEPS = 20
 # Of the first step, from weights that NumPy draws; PyTorch computed them.
-FIRST = {"class_loss": 0.0, "auxiliary_loss": 0.0, "accuracy": 0.0}
+FIRST = {"class_loss": 1.382646, "auxiliary_loss": 1.388278, "accuracy": 0.3191964}
 
 
 @pytest.fixture(scope="module")
