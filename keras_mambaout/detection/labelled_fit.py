@@ -41,15 +41,15 @@ class LabelledFit(OptimizerFirst):
         return super().evaluate(x=x, y=y, batch_size=batch_size, callbacks=_with(callbacks, checker), **kwargs)
 
     def train_on_batch(self, x, y=None, *args, **kwargs):
-        return keras.Model.train_on_batch(self, x, self._checked(y), *args, **kwargs)
+        return keras.Model.train_on_batch(self, x, self._checked(x, y), *args, **kwargs)
 
     def test_on_batch(self, x, y=None, *args, **kwargs):
-        return keras.Model.test_on_batch(self, x, self._checked(y), *args, **kwargs)
+        return keras.Model.test_on_batch(self, x, self._checked(x, y), *args, **kwargs)
 
     def _label_checker(self):
         return LabelChecker(self.num_classes, self.label_masks)
 
-    def _checked(self, labels):
+    def _checked(self, images, labels):
         return check_labels(labels, self.num_classes, self.label_masks)
 
 

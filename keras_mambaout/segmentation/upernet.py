@@ -8,7 +8,7 @@ from keras_mambaout.detection.labelled_fit import LabelledFit
 from keras_mambaout.layers.common import PACKAGE
 from keras_mambaout.models.dense_prediction import ALL_LEVELS, dense_prediction_backbone
 from keras_mambaout.segmentation.auxiliary_head import AuxiliaryHead
-from keras_mambaout.segmentation.labels import LabelMapChecker, check_label_maps, check_same_size
+from keras_mambaout.segmentation.labels import LabelMapChecker, check_same_size
 from keras_mambaout.segmentation.losses import counted_pixels, cross_entropy
 from keras_mambaout.segmentation.resize import resize_bilinear
 from keras_mambaout.segmentation.uper_head import UPerHead
@@ -152,8 +152,8 @@ class UperNet(LabelledFit, keras.Model):
     def _label_checker(self):
         return LabelMapChecker(self.num_classes, self.ignore_index)
 
-    def _checked(self, labels):
-        return check_label_maps(labels, self.num_classes, self.ignore_index)
+    def _checked(self, images, labels):
+        return self._label_checker().watch(images, labels)[1]
 
     # === Config ===
 
