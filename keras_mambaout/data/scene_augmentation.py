@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from keras_mambaout.arguments import check_fraction, check_range
+from keras_mambaout.arguments import check_number, check_range
 from keras_mambaout.data.resize import resize_image
 from keras_mambaout.data.scene_files import IGNORED
 
@@ -42,8 +42,8 @@ class SceneAugmentation:
 
     def __post_init__(self):
         check_range("scale_range", self.scale_range)
-        check_fraction("max_share", self.max_share)
-        check_fraction("flip", self.flip)
+        check_number("max_share", self.max_share, 1.0)
+        check_number("flip", self.flip, 1.0)
         if not isinstance(self.photometric, bool):
             raise ValueError(f"`photometric` must be True or False, got {self.photometric!r}.")
 

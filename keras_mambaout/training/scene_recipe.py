@@ -2,21 +2,15 @@
 
 import dataclasses
 
-from keras_mambaout.arguments import (
-    check_choice,
-    check_number,
-    check_positive_integer,
-    check_positive_number,
-    check_rate,
-)
+from keras_mambaout.arguments import check_choice, check_number, check_positive_integer, check_positive_number
 from keras_mambaout.config import DENSE_PREDICTION_DROP_PATH_RATES
 from keras_mambaout.data.scene_augmentation import SceneAugmentation
-from keras_mambaout.training.optimizer import adamw_of
+from keras_mambaout.training.optimization import Optimization
 from keras_mambaout.training.schedule import WarmupPolynomial
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SceneRecipe:
+class SceneRecipe(Optimization):
     """The numbers of a UperNet training; the defaults are the paper's on ADE20K.
 
     The learning rate follows the batch size, as in `Recipe`.
@@ -66,11 +60,6 @@ class SceneRecipe:
     power: float = 1.0
     warmup_steps: int = 1500
     warmup_learning_rate: float = 1e-10
-    weight_decay: float = 0.05
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    epsilon: float = 1e-8
-    drop_path_rate: float = 0.0
     crop_size: int = 512
     short_side: int = 512
     long_side: int = 2048
@@ -78,28 +67,19 @@ class SceneRecipe:
     max_share: float = 0.75
     flip: float = 0.5
     photometric: bool = True
-    ema_momentum: float | None = None
-    clip_norm: float | None = None
 
     monitor = "val_mIoU"  # what the best checkpoint is chosen by
     several_devices = False
 
     def __post_init__(self):
-        for name in ("epochs", "iterations", "batch_size", "base_batch_size", "crop_size", "short_side", "long_side"):
+        super().__post_init__()
+        for name in ("epochs", "iterations", "crop_size", "short_side", "long_side"):
             check_positive_integer(name, getattr(self, name))
-        for name in ("drop_path_rate", "beta_1", "beta_2"):
-            check_rate(name, getattr(self, name))
-        for name in ("base_learning_rate", "epsilon", "power"):
-            check_positive_number(name, getattr(self, name))
-        for name in ("warmup_steps", "warmup_learning_rate", "weight_decay"):
-            check_number(name, getattr(self, name))
+        check_positive_number("power", self.power)
+        check_number("warmup_steps", self.warmup_steps)
         if self.long_side < self.short_side:
             raise ValueError(f"`long_side` must be at least `short_side` ({self.short_side}), got {self.long_side}.")
         _ = self.augmentation  # checks its numbers
-        if self.ema_momentum is not None:
-            check_rate("ema_momentum", self.ema_momentum)
-        if self.clip_norm is not None:
-            check_positive_number("clip_norm", self.clip_norm)
 
     @classmethod
     def paper(cls, variant):
@@ -119,11 +99,6 @@ class SceneRecipe:
         """The sizes of images and crops, as arguments of `SceneDataset.batches` and `evaluate_segmenter`."""
         return {"crop_size": self.crop_size, "short_side": self.short_side, "long_side": self.long_side}
 
-    @property
-    def learning_rate(self):
-        """The highest learning rate, scaled with the batch size."""
-        return self.base_learning_rate * self.batch_size / self.base_batch_size
-
     def schedule(self, steps_per_epoch, accumulate=1):
         """Returns the learning rate as a function of the number of batches, `accumulate` of which make an update."""
         updates = self.epochs * check_positive_integer("steps_per_epoch", steps_per_epoch) // accumulate
@@ -133,7 +108,7 @@ class SceneRecipe:
 
     def compile(self, model, steps_per_epoch, accumulate=1, **kwargs):
         """Compiles a `UperNet`, which has its loss, with AdamW; arguments as those of `Recipe.compile`."""
-        model.compile(adamw_of(self, self.schedule(steps_per_epoch, accumulate), accumulate), **kwargs)
+        model.compile(self.optimizer(self.schedule(steps_per_epoch, accumulate), accumulate), **kwargs)
 
     def batches(self, data, batch_size, seed=0, epochs=(0, 1), shard=(0, 1)):
         """Returns the batches of a `SceneDataset` for the epochs `first, ..., stop - 1`, in one stream.
