@@ -3,7 +3,14 @@
 import argparse
 import sys
 
-from keras_mambaout.commands import classification, detection, training, training_instances
+from keras_mambaout.commands import (
+    classification,
+    detection,
+    scenes,
+    training,
+    training_instances,
+    training_scenes,
+)
 from keras_mambaout.compare.comparison import BACKENDS, compare
 from keras_mambaout.compare.differences import TOLERANCES
 from keras_mambaout.compare.report import format_report
@@ -12,9 +19,10 @@ from keras_mambaout.models.registry import list_models
 from keras_mambaout.weights.download import DownloadError
 from keras_mambaout.weights.pretrained import PUBLISHED
 
-TASKS = {"classification": classification, "detection": detection, "instances": detection}
-TRAINING = {"classification": training, "instances": training_instances}
-EVALUATION_BATCH_SIZES = {"classification": 32, "detection": 8, "instances": 8}
+TASKS = {"classification": classification, "detection": detection, "instances": detection, "scenes": scenes}
+TRAINING = {"classification": training, "instances": training_instances, "scenes": training_scenes}
+PREDICTION_BATCH_SIZES = {"classification": 32, "detection": 32, "instances": 32, "scenes": 1}
+EVALUATION_BATCH_SIZES = {"classification": 32, "detection": 8, "instances": 8, "scenes": 1}
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -36,21 +44,29 @@ def _parser():
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    predict = commands.add_parser("predict", help="name what is in photos, or find objects and their masks")
+    predict = commands.add_parser("predict", help="name what is in photos, find objects and masks, or label pixels")
     predict.set_defaults(run=_predict)
     predict.add_argument("images", nargs="+", metavar="PHOTO", help="image file")
     predict.add_argument("--task", default="classification", choices=TASKS, help="(default: %(default)s)")
-    predict.add_argument("--model", help="one of `keras-mambaout list` (default: mambaout_tiny); or detector.keras")
+    predict.add_argument("--model", help="one of `keras-mambaout list` (default: mambaout_tiny); or a .keras file")
     predict.add_argument("--weights", default="imagenet", help="imagenet, a published tag, or a .safetensors path")
     predict.add_argument(
-        "--size", type=int, help="side of the images in pixels (default: of the weights; detectors: 640)"
+        "--size",
+        type=int,
+        help="side of the images in pixels (default: of the weights; detectors: 640; windows of scenes: 512)",
     )
     predict.add_argument("--top", type=int, default=5, help="classes to print for a photo (default: %(default)s)")
-    predict.add_argument("--batch-size", type=int, default=32, help="photos at a time (default: %(default)s)")
+    predict.add_argument(
+        "--batch-size", type=int, help="photos at a time (default: 32), of scenes windows (default: 1)"
+    )
     predict.add_argument("--json", action="store_true", help="print JSON instead of text")
-    _add_detection_arguments(predict)
+    _add_drawing_arguments(predict)
+    options = _add_scene_arguments(predict)
+    options.add_argument("--short-side", type=int, help="short side of the photos in pixels (default: --size)")
 
-    train = commands.add_parser("train", help="train a classifier on images in class folders, or Mask R-CNN on COCO")
+    train = commands.add_parser(
+        "train", help="train a classifier on class folders, Mask R-CNN on COCO, or UperNet on ADE20K"
+    )
     train.set_defaults(run=_train)
     train.add_argument("--task", default="classification", choices=list(TRAINING), help="(default: %(default)s)")
     _add_training_arguments(train)
@@ -60,23 +76,32 @@ def _parser():
     evaluate.add_argument("--task", default="classification", choices=TASKS, help="(default: %(default)s)")
     evaluate.add_argument("--model", help="one of `keras-mambaout list` (default: mambaout_tiny); or a .keras file")
     evaluate.add_argument("--weights", default="imagenet", help="imagenet, a published tag, or a .safetensors path")
-    evaluate.add_argument("--data", help="folder of class folders, or a name of TensorFlow Datasets: imagenet2012, ...")
-    evaluate.add_argument("--data-dir", metavar="FOLDER", help="of TensorFlow Datasets' prepared data")
-    evaluate.add_argument("--split", default="validation", help="of TensorFlow Datasets (default: %(default)s)")
     evaluate.add_argument(
-        "--size", type=int, help="side of the images in pixels (default: of the weights; detectors: 640)"
+        "--data", help="folder of class folders, a name of TensorFlow Datasets, or for scenes ADEChallengeData2016"
+    )
+    evaluate.add_argument("--data-dir", metavar="FOLDER", help="of TensorFlow Datasets' prepared data")
+    evaluate.add_argument(
+        "--split", default="validation", help="of TensorFlow Datasets or ADE20K (default: %(default)s)"
+    )
+    evaluate.add_argument(
+        "--size",
+        type=int,
+        help="side of the images in pixels (default: of the weights; detectors: 640; windows of scenes: 512)",
     )
     evaluate.add_argument("--crop-pct", type=float, help="share of the image that is kept (default: of the weights)")
-    evaluate.add_argument("--batch-size", type=int, help="images at a time (default: 32; detectors: 8)")
+    evaluate.add_argument(
+        "--batch-size", type=int, help="images at a time (default: 32; detectors: 8; windows of scenes: 1)"
+    )
     evaluate.add_argument("--json", action="store_true", help="print JSON instead of text")
-    options = _add_detection_arguments(evaluate)
+    options = _add_drawing_arguments(evaluate)
     options.add_argument("--annotations", metavar="FILE", help="labels in COCO's JSON format")
     options.add_argument("--images", metavar="FOLDER", help="folder of the images that the labels are for")
     options.add_argument("--tfds", metavar="NAME", help="instead of files: coco/2017, voc/2007, ...")
     options.add_argument(
-        "--short-side", type=int, help="short side in pixels, the long one up to 1333, instead of --size for AP"
+        "--short-side", type=int, help="in pixels: instead of --size for AP, or of scenes' images (default: --size)"
     )
     options.add_argument("--pictures", type=int, default=8, help="how many images to draw (default: %(default)s)")
+    _add_label_map_arguments(_add_scene_arguments(evaluate))
 
     comparison = commands.add_parser("compare", help="compare backends: speed, memory, and whether they agree")
     comparison.set_defaults(run=_compare)
@@ -97,12 +122,23 @@ def _parser():
     return parser
 
 
-def _add_detection_arguments(parser):
-    options = parser.add_argument_group("detection and instances")
+def _add_drawing_arguments(parser):
+    options = parser.add_argument_group("detection, instances and scenes")
     options.add_argument("--confidence", type=float, default=0.5, help="score that is shown (default: %(default)s)")
     options.add_argument("--classes", metavar="FILE", help="names of the classes, a line each, or COCO's JSON file")
     options.add_argument("--output", default="output", metavar="FOLDER", help="for pictures (default: %(default)s)")
     return options
+
+
+def _add_scene_arguments(parser):
+    options = parser.add_argument_group("scenes")
+    options.add_argument("--multi-scale", action="store_true", help="look at six sizes, and mirrored, as the paper")
+    return options
+
+
+def _add_label_map_arguments(options):
+    options.add_argument("--labels", metavar="FOLDER", help="PNGs with the class of each pixel, named as the --images")
+    options.add_argument("--ignored", metavar="NUMBERS", help="in them of pixels that do not count (default: 255)")
 
 
 def _add_training_arguments(parser):
@@ -110,7 +146,9 @@ def _add_training_arguments(parser):
     parser.add_argument(
         "--weights", help="to start from: imagenet, none, a published tag or a file (default: of recipe)"
     )
-    parser.add_argument("--data", help="folder of class folders, or a name of TensorFlow Datasets")
+    parser.add_argument(
+        "--data", help="folder of class folders, a name of TensorFlow Datasets, or for scenes ADEChallengeData2016"
+    )
     parser.add_argument("--data-dir", metavar="FOLDER", help="of TensorFlow Datasets' prepared data")
     parser.add_argument("--recipe", default="finetune", choices=["paper", "finetune"], help="(default: %(default)s)")
     parser.add_argument("--epochs", type=int, help="(default: of the recipe)")
@@ -135,9 +173,15 @@ def _add_training_arguments(parser):
     options.add_argument("--images", metavar="FOLDER", help="folder of the images that the labels are for")
     options.add_argument("--val-annotations", metavar="FILE", help="for validation (default: those for training)")
     options.add_argument("--val-images", metavar="FOLDER", help="for validation (default: those for training)")
+    options = parser.add_argument_group("scenes, with --images and --val-images")
+    _add_label_map_arguments(options)
+    options.add_argument("--val-labels", metavar="FOLDER", help="for validation (default: those for training)")
+    options.add_argument("--classes", metavar="FILE", help="names of the classes, a line each, or 'number: name'")
 
 
 def _predict(args):
+    if args.batch_size is None:
+        args.batch_size = PREDICTION_BATCH_SIZES[args.task]
     _check_batch_size(args.batch_size)
     TASKS[args.task].predict(args)
 

@@ -36,7 +36,7 @@ def predict(args):
     for path, photo, objects in zip(args.images, photos, found, strict=True):
         drawn = paste_masks(objects["masks"], objects["boxes"], photo.shape[:2]) if masks else None
         picture = draw_detections(photo, objects["boxes"], objects["classes"], objects["scores"], names, drawn)
-        name = _unused(f"{pathlib.Path(path).stem}_detections", taken)
+        name = unused(f"{pathlib.Path(path).stem}_detections", taken)
         file = save_picture(picture, os.path.join(args.output, f"{name}.png"))
         detections = _rows(objects, names)
         if masks and args.json:
@@ -123,7 +123,7 @@ def _class_names(path, num_classes):
     return names
 
 
-def _unused(name, taken):
+def unused(name, taken):
     """Returns a file name that no other photo of this run has."""
     number = 1
     while (unique := name if number == 1 else f"{name}_{number}") in taken:

@@ -51,18 +51,19 @@ def train(args):
 
 def _recipe(args):
     """Returns the recipe that is named, with the arguments that were given instead of its own numbers."""
-    recipe = changed({"paper": Recipe.paper, "finetune": Recipe.finetune}[args.recipe](args.model), args)
+    recipe = {"paper": Recipe.paper, "finetune": Recipe.finetune}[args.recipe](args.model)
+    recipe = changed(recipe, args, image_size=args.image_size)
     if args.epochs is None:
         return recipe
     warmup = recipe.warmup_epochs * args.epochs / recipe.epochs  # keeps its share
     return dataclasses.replace(recipe, epochs=args.epochs, warmup_epochs=warmup)
 
 
-def changed(recipe, args):
-    """Returns a recipe of any task with the numbers that were given as arguments, except that of epochs."""
+def changed(recipe, args, **numbers):
+    """Returns a recipe of any task with the numbers that were given as arguments, and these, which differ by task."""
     given = {
+        **numbers,
         "batch_size": args.batch_size,
-        "image_size": args.image_size,
         "drop_path_rate": args.drop_path,
         "ema_momentum": args.ema,
         "clip_norm": args.clip_norm,

@@ -61,7 +61,7 @@ def train(args):
 
 def _recipe(args):
     """Returns the paper's recipe with the arguments that were given instead of its own numbers."""
-    recipe = changed(InstanceRecipe.paper(args.model), args)
+    recipe = changed(InstanceRecipe.paper(args.model), args, image_size=args.image_size)
     if args.epochs is None:
         return recipe
     milestones = tuple(max(1, round(epoch * args.epochs / recipe.epochs)) for epoch in recipe.milestones)

@@ -51,7 +51,7 @@ class SceneDataset:
         """
         check_choice("split", split, SPLITS)
         images, labels = (os.path.join(os.fspath(folder), part, split) for part in ("images", "annotations"))
-        names = importlib.resources.files("keras_mambaout.data").joinpath("ade20k_classes.txt").read_text().splitlines()
+        names, _ = ade20k_classes()
         return cls(SceneFiles(images, labels, range(1, len(names) + 1), ignored=(0,)), names)
 
     @classmethod
@@ -192,6 +192,16 @@ class SceneDataset:
         seed = random.randrange(2**31) if seed is None else seed
         augmentation = augmentation or SceneAugmentation()
         return training_batches(self, batch_size, crop_size, sides, augmentation, seed, epochs)
+
+
+def ade20k_classes():
+    """Returns the names of ADE20K's 150 classes and the colours they are shown in, a list of RGB triples.
+
+    Two classes, road and skyscraper, have one colour.
+    """
+    text = importlib.resources.files("keras_mambaout.data").joinpath("ade20k_classes.txt").read_text()
+    rows = [line.split(" ", 1) for line in text.splitlines()]
+    return [name for _, name in rows], [tuple(bytes.fromhex(color)) for color, _ in rows]
 
 
 def _check_numbers(name, numbers):

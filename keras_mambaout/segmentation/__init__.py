@@ -7,3 +7,5 @@ from keras_mambaout.segmentation.uper_head import UPerHead
 from keras_mambaout.segmentation.auxiliary_head import AuxiliaryHead
 from keras_mambaout.segmentation.upernet import UperNet, upernet
 from keras_mambaout.segmentation.segment import MULTI_SCALE, segment, slide
+from keras_mambaout.segmentation.palette import class_palette
+from keras_mambaout.segmentation.draw import draw_scenes
