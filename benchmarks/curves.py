@@ -11,6 +11,16 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+CURVES = {  # of what a run has measured
+    "loss": {"loss": "training, augmented", "val_loss": "held out"},
+    "accuracy": {
+        "accuracy": "training, augmented",
+        "val_accuracy": "held out",
+        "val_pixel_accuracy": "held out, pixels",
+        "val_mIoU": "held out, mIoU",
+    },
+}
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -24,9 +34,11 @@ def main():
         title, path = run.rsplit("=", 1)
         with open(path, newline="", encoding="utf-8") as file:
             epochs = list(csv.DictReader(file))
-        for axis, name in zip(row, ("loss", "accuracy"), strict=True):
-            for key, label in ((name, "training, augmented"), (f"val_{name}", "held out")):
-                axis.plot([int(epoch["epoch"]) + 1 for epoch in epochs], [float(e[key]) for e in epochs], label=label)
+        for axis, (name, curves) in zip(row, CURVES.items(), strict=True):
+            for key, label in curves.items():
+                if key in epochs[0]:
+                    numbers = [int(epoch["epoch"]) + 1 for epoch in epochs]
+                    axis.plot(numbers, [float(epoch[key]) for epoch in epochs], label=label)
             axis.set(xlabel="epoch", ylabel=name, title=title)
             axis.grid(alpha=0.3)
             axis.legend()

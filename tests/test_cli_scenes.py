@@ -144,7 +144,7 @@ def test_errors_are_one_line(trained, folders, tmp_path, capsys):
         ([*evaluate, saved, *folders, "--ignored", "none"], "--ignored must be numbers with commas"),
         (
             [*evaluate, saved, *folders[:5], str(tmp_path / "two.txt")],
-            "has pixels of 2, which is none of the 2 classes",
+            "The model has 3 classes, the data set has 2",
         ),
         ([*evaluate, classifier, *folders], "holds a MambaOutClassifier, which is no UperNet"),
         (["predict", photo, "--task", "scenes"], "--task scenes needs --model"),
