@@ -44,7 +44,7 @@ class SceneRecipe(Optimization):
     ```python
     recipe = SceneRecipe.paper("mambaout_tiny")
     model = upernet("mambaout_tiny", data.num_classes, drop_path_rate=recipe.drop_path_rate)
-    history = train(model, recipe, data, output="output/scenes", callbacks=[SceneMeanIoU(val_data, every=10)])
+    history = train(model, recipe, data, output="output/scenes", callbacks=[SceneMeanIoU(val_data)])
     ```
 
     Source: [Yu and Wang, CVPR 2025](https://arxiv.org/abs/2405.07992), section on ADE20K, and the

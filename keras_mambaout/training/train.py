@@ -50,7 +50,8 @@ def train(
             must see the folder `output`; the first one writes.
         callbacks: Further callbacks of `fit`, called before those that write, such as
             `CocoMeanAveragePrecision`, which measures what an `InstanceRecipe` chooses the best model by, or
-            `SceneMeanIoU` for a `SceneRecipe`.
+            `SceneMeanIoU` for a `SceneRecipe`. They measure after every epoch: `history.csv` has the columns of the
+            first.
 
     Returns:
         A dict from the name of a log (`"loss"`, `"val_accuracy"`, ...) to its values, one an epoch.
