@@ -13,11 +13,14 @@ import nbclient
 import nbformat
 import PIL.Image
 import pytest
+import small_segmenter
 import tiny_coco
 from pycocotools import mask as coder
 
 import keras_mambaout
+from keras_mambaout.data.ade20k import ade20k_classes
 from keras_mambaout.integrations import load_detector
+from keras_mambaout.models.saved import load_saved_model
 
 ROOT = pathlib.Path(__file__).parents[2]
 SCRIPTS = [path for path in sorted(ROOT.glob("examples/[0-9][0-9]_*.py")) if not path.name.startswith("00_")]
@@ -186,6 +189,31 @@ def test_mask_rcnn(execute, data_dir, tmp_path):
         assert all((columns + 1 > left) & (columns < left + width) & (rows + 1 > top) & (rows < top + height))
 
 
+def test_upernet(execute, data_dir, tmp_path):
+    """Two scenes of ADE20K, in whose label maps classes are 1 to 150, and 0 does not count."""
+    folder = data_dir / "scenes" / "ade20k"
+    names, _ = ade20k_classes()
+    for name in ("images", "annotations"):
+        (tmp_path / name).mkdir()
+        for path in sorted((folder / name).iterdir())[2:]:  # ADE_val_00000002 and 3
+            shutil.copy(path, tmp_path / name)
+    (tmp_path / "names.txt").write_text("\n".join(names))
+    settings = {"images": "images", "labels": "annotations", "classes": "names.txt", "label_ids_from": 1, "ignored": 0}
+    small = {"model": "mambaout_test", "weights": "none", "crop_size": 64, "channels": 16, "batch_size": 2, "epochs": 1}
+    printed = execute("07_upernet_scenes", **settings, **small, draw=2, multi_scale=True, output="out")
+
+    assert "2 photos for training, 2 for validation, 150 classes" in printed
+    assert "segmenter.keras loaded: the same classes" in printed and "at 6 sizes and mirrored" in printed
+    assert printed.count("mIoU  ") == 2 and "share of pixels" in printed
+    model = load_saved_model(tmp_path / "out" / "segmenter.keras")
+    assert (model.num_classes, model.channels, model.auxiliary_channels) == (150, 16, 8)
+    classes = PIL.Image.open(tmp_path / "out" / "classes.png")
+    assert classes.size == PIL.Image.open(folder / "images" / "ADE_val_00000002.jpg").size
+    assert (tmp_path / "out" / "scenes.png").stat().st_size > 100_000
+    rows = (tmp_path / "out" / "classes.csv").read_text().splitlines()
+    assert rows[0] == "name,IoU,accuracy,pixels" and len(rows) == 151
+
+
 def test_train_imagenet(execute, flowers, tmp_path):
     settings = {"data_dir": str(flowers), "model": "mambaout_test", "image_size": 32, "batch_size": 4, "epochs": 2}
     printed = execute("05_train_imagenet", **settings, accumulate=2, output="out")
@@ -208,6 +236,9 @@ def test_a_script_ends_with_one_line_where_the_weights_cannot_be_downloaded(scri
         path = tmp_path / "photos" / photo
         path.parent.mkdir(parents=True, exist_ok=True)
         PIL.Image.new("RGB", (40, 40), path.parent.name).save(path)
+    (tmp_path / "scenes").mkdir()
+    scenes, maps, _ = small_segmenter.write(tmp_path / "scenes")
+    (tmp_path / "names.txt").write_text("red\ngreen\nblue")
     labels, images = tiny_coco.write(tmp_path)
     coco = ["--train-json", labels, "--train-images", images]
     arguments = {
@@ -216,6 +247,7 @@ def test_a_script_ends_with_one_line_where_the_weights_cannot_be_downloaded(scri
         "03_detect_retinanet_kerascv": coco,
         "04_detect_retinanet_kerashub": coco,
         "06_mask_rcnn_coco": coco,
+        "07_upernet_scenes": ["--images", scenes, "--labels", maps, "--classes", "names.txt"],
         "08_compare_backends": ["--weights", "imagenet"],
     }[script.stem]
     environment = {
