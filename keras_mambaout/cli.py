@@ -157,6 +157,7 @@ def _add_training_arguments(parser):
     parser.add_argument("--learning-rate", type=float, help="the highest (default: of the recipe, scaled by the batch)")
     parser.add_argument("--image-size", type=int, help="side of the images in pixels (default: of the recipe)")
     parser.add_argument("--drop-path", type=float, help="stochastic depth (default: of the recipe)")
+    parser.add_argument("--channels", type=int, help="of the heads of instances and scenes (default: the paper's)")
     parser.add_argument("--clip-norm", type=float, help="largest norm of the gradients (default: any)")
     parser.add_argument(
         "--ema", type=float, nargs="?", const=0.9999, metavar="MOMENTUM", help="average the weights (default: not)"

@@ -18,6 +18,7 @@ from keras_mambaout.segmentation import MULTI_SCALE, draw_scenes, segment
 
 WINDOWS = {"crop_size": 32, "stride": 21, "short_side": 32, "long_side": 128}
 TRAIN = ["train", "--task", "scenes", "--model", "mambaout_test", "--weights", "none", "--image-size", "32"]
+TRAIN += ["--channels", "16"]
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +55,7 @@ def test_train(trained):
     numbers = ("crop_size", "short_side", "long_side", "epochs", "batch_size", "base_learning_rate", "power")
     assert [recipe[name] for name in numbers] == [32, 32, 128, 2, 2, 1e-2, 1.0]
     assert "mambaout_test: 4 images for training, 4 for validation, 3 classes; 2 epochs in batches of 2" in printed
+    assert load_saved_model(output / "best.keras").channels == 16
     assert "mIoU: best " in printed and f"written: {output}/best.keras" in printed
 
 
@@ -109,7 +111,19 @@ def test_ade20k(tmp_path, capsys):
                 Image.new(mode, (40, 32), value if mode == "L" else "red").save(
                     tmp_path / kind / part / f"{number}.png"
                 )
-    arguments = [*TRAIN, "--data", str(tmp_path), "--batch-size", "2", "--epochs", "1", "--output", str(tmp_path / "o")]
+    arguments = [
+        *TRAIN,
+        "--channels",
+        "16",
+        "--data",
+        str(tmp_path),
+        "--batch-size",
+        "2",
+        "--epochs",
+        "1",
+        "--output",
+        str(tmp_path / "o"),
+    ]
     assert main(arguments) == 0
     assert "2 images for training, 2 for validation, 150 classes" in capsys.readouterr().out
     saved = str(tmp_path / "o" / "last.keras")

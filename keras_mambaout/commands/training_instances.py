@@ -36,6 +36,7 @@ def train(args):
         weights=None if args.weights == "none" else args.weights or "imagenet",
         drop_path_rate=recipe.drop_path_rate,
         dtype=args.precision,
+        **({} if args.channels is None else {"channels": args.channels}),
         seed=args.seed,
         name=f"{args.model}_mask_rcnn",
     )

@@ -32,6 +32,7 @@ def train(args):
         weights=None if args.weights == "none" else args.weights or "imagenet",
         drop_path_rate=recipe.drop_path_rate,
         dtype=args.precision,
+        **({} if args.channels is None else {"channels": args.channels}),
         name=f"{args.model}_upernet",
     )
     print(
