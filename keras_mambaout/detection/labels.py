@@ -104,6 +104,8 @@ class LabelChecker(keras.callbacks.Callback):
             raise self.error
 
     def on_test_batch_end(self, batch, logs=None):
+        if self.error is not None and hasattr(self.model, "jax_state_sync"):
+            self.model.jax_state_sync()  # on JAX, Keras' evaluate, other than fit, loses the weights with an error
         self.on_train_batch_end(batch)
 
     def _check_batch(self, batch):
