@@ -64,7 +64,8 @@ def count_macs(layer, *input_shapes, **options):
     """Returns the multiply-accumulates of one forward pass, those of convolutions and linear layers.
 
     `dense: B * inputs * units`; `convolution: B * H_out * W_out * filters * k * k * channels / groups`. Norms,
-    activations, pooling, resizing and RoIAlign count as 0, as fvcore and mmdet count them. The layer is called
+    activations, pooling, resizing and RoIAlign count as 0, as fvcore and mmdet count them. Layers that a model names in
+    `training_only`, such as the auxiliary head of a `UperNet`, need not be called. The layer is called
     without values, so that large images take no longer; only PyTorch computes a layer whose loops depend on values.
 
     Args:
@@ -135,8 +136,10 @@ class _Watch:
 
 
 def _check_all_known(calls):
-    """Every weight must be in a layer that is counted or free: nothing is left out unnoticed."""
-    known = {id(weight) for layer, _ in calls if isinstance(layer, (*COUNTED, *FREE)) for weight in layer.weights}
+    """Every weight must be in a layer that is counted, free or for training: nothing is left out unnoticed."""
+    known = [layer for layer, _ in calls if isinstance(layer, (*COUNTED, *FREE))]
+    known += [part for layer, _ in calls for part in getattr(layer, "training_only", ())]
+    known = {id(weight) for layer in known for weight in layer.weights}
     for layer, _ in calls:
         unknown = [weight.path for weight in layer.weights if id(weight) not in known]
         if unknown:

@@ -125,6 +125,11 @@ class UperNet(LabelledFit, keras.Model):
 
     # === Training ===
 
+    @property
+    def training_only(self):
+        """Layers that predictions do not need."""
+        return (self.auxiliary_head,)
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Returns the loss of logits, in training with the auxiliary one.
 
