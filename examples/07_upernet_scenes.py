@@ -12,14 +12,16 @@
 # ```
 # python examples/07_upernet_scenes.py --data ADEChallengeData2016
 # python examples/07_upernet_scenes.py --images photos --labels maps --classes names.txt --label-ids-from 1 \
-#     --ignored 0 --model mambaout_femto --weights none --crop-size 224 --channels 64 --batch-size 4 --epochs 200 \
-#     --learning-rate 2e-3 --drop-path 0 --plain --measure-every 100
+#     --ignored 0 --model mambaout_femto --weights none --crop-size 224 --channels 64 --batch-size 4 --epochs 300 \
+#     --learning-rate 6e-3 --drop-path 0 --plain --measure-every 100
 # ```
 #
 # - **Needs** the extra `demo`, and TensorFlow, which reads the photos whatever the backend. The weights are downloaded
 #   once, 106 MB for `mambaout_tiny`.
 # - **Writes** into `output/scenes`: `segmenter.keras`, `scenes.png`, `classes.png` and `classes.csv`.
-# - **Expect** EXPECT
+# - **Expect** of the second command, on four scenes of ADE20K, with TensorFlow on one busy CPU core, 9 minutes and an
+#   mIoU of about 0.77 on what it has learnt by heart. ADE20K itself wants a GPU and is not measured here; the paper has
+#   an mIoU of 47.4 with `mambaout_tiny`.
 # - **Later**, `keras-mambaout predict photo.jpg --task scenes --model segmenter.keras --classes names.txt`. With the
 #   paper's schedule of the learning rate, `keras-mambaout train --task scenes`.
 

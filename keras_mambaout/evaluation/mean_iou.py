@@ -85,15 +85,18 @@ def scene_metrics(confusion, class_names=None):
 
 
 def format_scene_metrics(metrics, classes=True):
-    """Returns what `scene_metrics` returns as lines of text, with a table of the classes."""
+    """Returns what `scene_metrics` returns as lines of text, with a table of the classes that occur."""
     lines = [f"{name:<14} {metrics[name]:6.2%}" for name in ("mIoU", "mean_accuracy", "pixel_accuracy")]
     if classes:
-        width = max(5, *(len(row["name"]) for row in metrics["classes"]))
-        pixels = sum(row["pixels"] for row in metrics["classes"])
+        rows = [row for row in metrics["classes"] if not np.isnan(row["IoU"])]
+        width = max(5, *(len(row["name"]) for row in rows))
+        pixels = sum(row["pixels"] for row in rows)
         lines += ["", f"{'class':<{width}}     IoU  accuracy  share of pixels"]
-        for row in metrics["classes"]:
+        for row in rows:
             share = row["pixels"] / pixels
-            lines.append(f"{row['name']:<{width}} {_percent(row['IoU'])}   {_percent(row['accuracy'])}  {share:15.2%}")
+            lines.append(f"{row['name']:<{width}} {row['IoU']:7.2%}   {_percent(row['accuracy'])}  {share:15.2%}")
+        absent = len(metrics["classes"]) - len(rows)
+        lines += [f"({absent} classes are neither labelled nor predicted)"] * (absent > 0)
     return "\n".join(lines)
 
 

@@ -66,7 +66,12 @@ def test_table():
     lines = text.splitlines()
     assert lines[0].split() == ["mIoU", "32.14%"] and lines[2].split() == ["pixel_accuracy", "70.00%"]
     assert lines[5].split() == ["wall", "71.43%", "83.33%", "60.00%"]
-    assert lines[8].split() == ["sea", "0.00%", "-", "0.00%"]
+    assert lines[8].split() == ["sea", "0.00%", "-", "0.00%"] and len(lines) == 9
+    confusion = np.zeros((5, 5), int)
+    confusion[2:4, 2:4] = [[8, 2], [0, 10]]
+    lines = format_scene_metrics(scene_metrics(confusion)).splitlines()
+    assert [line.split()[0] for line in lines[5:7]] == ["2", "3"]
+    assert lines[7:] == ["(3 classes are neither labelled nor predicted)"]
     assert len(format_scene_metrics(scene_metrics(BY_HAND), classes=False).splitlines()) == 3
 
 
