@@ -11,7 +11,7 @@ from keras_mambaout.evaluation import evaluate_segmenter, format_scene_metrics
 from keras_mambaout.segmentation import upernet
 from keras_mambaout.training import AdamW
 
-STEPS, SIZE = 300, 224
+STEPS, SIZE = 450, 224
 FIRST_LOSS = 5.016673  # of these weights and crops; PyTorch computed it
 PLAIN = SceneAugmentation(scale_range=(1.0, 1.0), max_share=1.0, flip=0.0, photometric=False)
 
