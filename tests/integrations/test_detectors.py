@@ -13,7 +13,7 @@ from keras_mambaout.data import CocoDataset
 from keras_mambaout.integrations.load_detector import load_detector
 from keras_mambaout.layers.pad_to_multiple import pad_to_multiple
 
-SIZE, ODD_SIZE = 256, (61, 133)
+SIZE, ODD_SIZE = 128, (61, 133)
 
 
 @pytest.fixture(scope="module")
