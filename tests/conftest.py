@@ -12,6 +12,25 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 ROOT = pathlib.Path(__file__).parents[1]
 
 
+@pytest.fixture(scope="module")
+def optimized():
+    """JAX compiles as it does for users, for tests of many steps or of the kernels' numbers.
+
+    Otherwise it compiles as the environment says, by `run_backends.py` in less time for slower code.
+    """
+    import keras
+
+    if keras.backend.backend() != "jax":
+        yield
+        return
+    import jax
+
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
 @pytest.fixture(scope="session")
 def data_dir():
     """The folder of real images and labels; tests that need it are skipped where it is missing."""

@@ -24,6 +24,7 @@ JAX_CACHE = {  # what a test compiled, others and later runs load: that is most 
     "JAX_COMPILATION_CACHE_DIR": str(pathlib.Path(sys.prefix) / "jax-cache"),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
 }
+JAX_COMPILES_FAST = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # not where a test asks for the fixture `optimized`
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}  # else the processes wait for each other
 
 
@@ -32,7 +33,8 @@ def run(name, backend, selection):
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         report = pathlib.Path(folder) / "report.xml"
-        environment = {**os.environ, **JAX_CACHE, **ONE_THREAD, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        settings = {**JAX_CACHE, **JAX_COMPILES_FAST, **ONE_THREAD, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        environment = {**os.environ, **settings, "KERAS_BACKEND": backend}
         command = [sys.executable, "-m", "pytest", "-q", "--durations=8", f"--junit-xml={report}", *selection]
         print(f"=== {name}: started ===", flush=True)
         process = subprocess.run(

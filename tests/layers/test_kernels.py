@@ -13,6 +13,7 @@ from keras_mambaout.layers.depthwise_conv import DepthwiseConv2D
 from keras_mambaout.layers.gated_cnn_block import GatedCNNBlock
 from keras_mambaout.layers.strided_conv import StridedConv2D
 
+pytestmark = pytest.mark.usefixtures("optimized")
 BACKEND = keras.backend.backend()
 FORMULATIONS = ["native", "shifted"] if BACKEND == "jax" else ["native"]
 

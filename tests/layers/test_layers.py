@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_mambaout import layers
 
+pytestmark = pytest.mark.usefixtures("optimized")
 LAYERS = {
     "image_normalization": (lambda **k: layers.ImageNormalization(**k), (2, 9, 7, 3)),
     "pad_to_multiple": (lambda **k: layers.PadToMultiple(4, **k), (2, 9, 7, 3)),

@@ -10,6 +10,7 @@ import keras_mambaout
 from keras_mambaout.config import VARIANTS
 from keras_mambaout.weights import name_map
 
+pytestmark = pytest.mark.usefixtures("optimized")
 PARAMETERS = {
     "mambaout_femto": 7_304_536,
     "mambaout_kobe": 9_141_208,

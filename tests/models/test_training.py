@@ -6,6 +6,8 @@ import pytest
 
 import keras_mambaout
 
+pytestmark = pytest.mark.usefixtures("optimized")
+
 
 @pytest.fixture(scope="module")
 def flowers(data_dir):
