@@ -1,15 +1,16 @@
 """Trains a small model on images in a folder, by `train`, and can be killed on the way.
 
-    KERAS_BACKEND=jax python tests/training/run_worker.py IMAGES OUTPUT [POINT]
+    KERAS_BACKEND=jax python tests/training/run_worker.py IMAGES OUTPUT POINT...
 
-Resumes what is in OUTPUT. POINT is where the process kills itself with SIGKILL: `step`, in the middle of an epoch;
-`backup`, while the backup is written; `between`, after the models of an epoch are saved and before its backup is.
+Resumes what is in OUTPUT, once for each POINT, which is where a process kills itself with SIGKILL in the first epoch:
+`step`, in its middle; `backup`, while its backup is written; `between`, after its models are saved and before its
+backup is. The processes are forks of this one, which has imported all that takes time, and begun nothing else.
 """
 
 import os
-import pathlib
 import signal
 import sys
+import traceback
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
@@ -20,7 +21,7 @@ from keras_mambaout.preprocessing.augment import Augmentation
 from keras_mambaout.training import Recipe, checkpoints, train
 
 RECIPE = Recipe(
-    epochs=5,
+    epochs=3,
     batch_size=8,
     base_learning_rate=2e-3,
     base_batch_size=8,
@@ -46,8 +47,32 @@ def main(images, output, point=None):
     if point:
         prepare_to_die(point)
     return train(
-        model, RECIPE, data, val_data, output, accumulate=2, seed=3, resume=True, callbacks=[dies_at_step(point)]
+        model,
+        RECIPE,
+        data,
+        val_data,
+        output,
+        accumulate=2,
+        seed=3,
+        resume=True,
+        callbacks=[dies_at_step(point)],
     )
+
+
+def killed(images, output, point):
+    """Runs `main` in a process of its own, and returns its exit status, negative for a signal."""
+    process = os.fork()
+    if process == 0:
+        status = 1
+        try:
+            main(images, output, point)
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
 def die():
@@ -55,14 +80,17 @@ def die():
 
 
 def dies_at_step(point):
-    """Returns a callback that ends the process in the second half of an epoch."""
-    return keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda step, logs: die() if point == "step" and step == 3 else None
-    )
+    """Returns a callback that ends the process in the second half of the first epoch."""
+
+    def on_train_batch_end(step, logs):
+        if point == "step" and step == 3:
+            die()
+
+    return keras.callbacks.LambdaCallback(on_train_batch_end=on_train_batch_end)
 
 
 def prepare_to_die(point):
-    """Makes the process end when it writes the backup."""
+    """Makes the process end when it writes the backup of the first epoch."""
     whole = checkpoints.write_whole
 
     def write_whole(path, write):
@@ -71,7 +99,7 @@ def prepare_to_die(point):
             os.truncate(part, os.path.getsize(part) // 2)
             die()
 
-        if "backup" in path and point != "step":
+        if path.endswith("epoch-0001.npz") and point != "step":
             die() if point == "between" else whole(path, write_half)
         whole(path, write)
 
@@ -79,4 +107,5 @@ def prepare_to_die(point):
 
 
 if __name__ == "__main__":
-    main(*map(str, map(pathlib.Path, sys.argv[1:3])), *sys.argv[3:])
+    images, output, *points = sys.argv[1:]
+    print([killed(images, output, point) for point in points])
