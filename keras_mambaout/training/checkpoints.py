@@ -13,6 +13,7 @@ from keras_mambaout.files import write_whole
 from keras_mambaout.training.distribution import Devices
 
 BACKUP = re.compile(r"epoch-(\d+)\.npz")
+GENERATOR = "generator "  # begins the names of PyTorch's random states in a backup
 
 
 class CheckpointError(ValueError):
@@ -78,6 +79,7 @@ class Backup(keras.callbacks.Callback):
     def __init__(self, folder, devices=None):
         super().__init__()
         self.folder, self.devices = folder, devices or Devices()
+        self.generators = {}  # PyTorch's, to be brought back
 
     def epoch(self):
         """Returns how many epochs the backup has behind it, 0 if there is none."""
@@ -88,9 +90,15 @@ class Backup(keras.callbacks.Callback):
         epoch = self.epoch()
         if epoch:
             model.optimizer.build(model.trainable_variables)
-            for variable, value in self._read(self._path(epoch), _state(model)):
+            pairs, self.generators = self._read(self._path(epoch), _state(model))
+            for variable, value in pairs:
                 variable.assign(value)
         return epoch
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self.generators:  # not before: what reads the data draws from them when `fit` begins
+            _set_generators(self.generators)
+            self.generators = {}
 
     def on_epoch_end(self, epoch, logs=None):
         loss = (logs or {}).get("loss", 0.0)
@@ -103,18 +111,20 @@ class Backup(keras.callbacks.Callback):
             return
         with self.devices.alone():
             values = {name: variable.numpy() for name, variable in _state(self.model).items()}
+            values |= _generators()
         _write(self._path(epoch + 1), lambda part: np.savez(part, **values))
         for number in self._epochs():
             if number <= epoch:
                 os.remove(self._path(number))
 
     def _read(self, path, variables):
-        """Returns pairs of a variable and its value, if all of them fit."""
+        """Returns pairs of a variable and its value, if all of them fit, and the state of PyTorch's generators."""
         try:
             with np.load(path) as file:
                 values = {name: file[name] for name in file.files}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise CheckpointError(f"The backup {path!r} is damaged: {error}") from error
+        generators = {name: values.pop(name) for name in list(values) if name.startswith(GENERATOR)}
         wrong = set(values) ^ set(variables)
         wrong |= {name for name in set(values) & set(variables) if values[name].shape != tuple(variables[name].shape)}
         if wrong:
@@ -122,7 +132,7 @@ class Backup(keras.callbacks.Callback):
                 f"The backup {path!r} is of another model or optimizer: {len(wrong)} of its values have no variable of "
                 f"their shape, or variables no value, such as {sorted(wrong)[0]!r}."
             )
-        return [(variables[name], value) for name, value in values.items()]
+        return [(variables[name], value) for name, value in values.items()], generators
 
     def _path(self, epoch):
         return os.path.join(self.folder, f"epoch-{epoch:04d}.npz")
@@ -140,6 +150,31 @@ def _state(model):
         "optimizer": model.optimizer.variables,
     }
     return {f"{kind} {n}": variable for kind, those in variables.items() for n, variable in enumerate(those)}
+
+
+def _generators():
+    """Returns the state of PyTorch's own generators, which `keras.layers.Dropout` draws from there."""
+    if keras.backend.backend() != "torch":
+        return {}
+    import torch
+
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states |= {f"cuda:{number}": state for number, state in enumerate(torch.cuda.get_rng_state_all())}
+    return {GENERATOR + device: state.numpy() for device, state in states.items()}
+
+
+def _set_generators(states):
+    """Brings PyTorch's generators back to what `_generators` has returned, those of devices that are here."""
+    here = _generators().keys() & states.keys()
+    if here:
+        import torch
+    for name in here:
+        device, state = name.removeprefix(GENERATOR), torch.from_numpy(states[name])
+        if device == "cpu":
+            torch.set_rng_state(state)
+        else:
+            torch.cuda.set_rng_state(state, device)
 
 
 def _write(path, write):

@@ -2,7 +2,7 @@
 
     KERAS_BACKEND=jax python tests/training/run_worker.py IMAGES OUTPUT POINT...
 
-Resumes what is in OUTPUT, once for each POINT, which is where a process kills itself with SIGKILL in the first epoch:
+Resumes what is in OUTPUT, once for each POINT, which is where a process kills itself with SIGKILL in the second epoch:
 `step`, in its middle; `backup`, while its backup is written; `between`, after its models are saved and before its
 backup is. The processes are forks of this one, which has imported all that takes time, and begun nothing else.
 """
@@ -55,7 +55,7 @@ def main(images, output, point=None):
         accumulate=2,
         seed=3,
         resume=True,
-        callbacks=[dies_at_step(point)],
+        callbacks=[dies_at_step(point, output)],
     )
 
 
@@ -79,18 +79,18 @@ def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def dies_at_step(point):
-    """Returns a callback that ends the process in the second half of the first epoch."""
+def dies_at_step(point, output):
+    """Returns a callback that ends the process in the second half of the second epoch."""
 
     def on_train_batch_end(step, logs):
-        if point == "step" and step == 3:
+        if point == "step" and step == 3 and os.path.exists(os.path.join(output, "backup", "epoch-0001.npz")):
             die()
 
     return keras.callbacks.LambdaCallback(on_train_batch_end=on_train_batch_end)
 
 
 def prepare_to_die(point):
-    """Makes the process end when it writes the backup of the first epoch."""
+    """Makes the process end when it writes the backup of the second epoch."""
     whole = checkpoints.write_whole
 
     def write_whole(path, write):
@@ -99,7 +99,7 @@ def prepare_to_die(point):
             os.truncate(part, os.path.getsize(part) // 2)
             die()
 
-        if path.endswith("epoch-0001.npz") and point != "step":
+        if path.endswith("epoch-0002.npz") and point != "step":
             die() if point == "between" else whole(path, write_half)
         whole(path, write)
 
