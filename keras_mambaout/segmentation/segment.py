@@ -26,7 +26,8 @@ def segment(
 
     A photo is resized, keeping its aspect ratio, so that its short side is `short_side`, unless the long side would
     be more than `long_side`; `slide` gives its logits, which are enlarged to the photo's size, bilinear.
-    With several scales, or mirrored photos too, the class is that of the highest mean probability.
+    With several scales, or mirrored photos too, the class is that of the highest mean probability. (Where a photo is
+    smaller than a window, as at the paper's smaller scales, so is the window: JAX compiles each size anew.)
 
     Args:
         model: A `UperNet`, or another model whose `predict_on_batch` returns logits `(B, H, W, classes)`.
