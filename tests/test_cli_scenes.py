@@ -25,7 +25,7 @@ TRAIN += ["--channels", "16"]
 def folders(tmp_path_factory):
     """Arguments for four images, their label maps and a file of names."""
     folder = tmp_path_factory.mktemp("scenes")
-    images, labels, names = scenes.write(folder, [(40, 40)] * 4)
+    images, labels, names = scenes.write(folder, [(40, 60)] * 4)  # 32 x 48, two windows
     (folder / "names.txt").write_text("\n".join(names))
     return ["--images", str(images), "--labels", str(labels), "--classes", str(folder / "names.txt")]
 
@@ -114,6 +114,9 @@ def test_ade20k(tmp_path, capsys):
     arguments = [*TRAIN, "--data", str(tmp_path), "--batch-size", "2", "--preview", str(tmp_path / "batch.png")]
     assert main(arguments) == 0
     assert "2 training images" in capsys.readouterr().out
+    (tmp_path / "images" / "validation").rename(tmp_path / "away")
+    assert main(arguments) == 1 and "images/validation" in capsys.readouterr().err
+    (tmp_path / "away").rename(tmp_path / "images" / "validation")
     saved = str(tmp_path / "model.keras")
     scenes.create(num_classes=150).save(saved)
     command = ["evaluate", "--task", "scenes", "--model", saved, "--data", str(tmp_path), "--size", "32", "--pictures"]

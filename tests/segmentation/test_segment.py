@@ -95,6 +95,20 @@ def test_several_scales_are_the_mean_of_probabilities():
     assert (classes == PHOTO.argmax(-1)).mean() > 0.8
 
 
+def test_a_view_that_is_very_sure_counts_once():
+    """Of probabilities two views outvote one; of logits they would not."""
+
+    class OneSure:
+        def __init__(self):
+            self.logits = [[100.0, 0.0], [0.0, 8.0], [0.0, 8.0]]
+
+        def predict_on_batch(self, images):
+            return np.broadcast_to(np.float32(self.logits.pop()), (*images.shape[:3], 2))
+
+    (classes,) = segment(OneSure(), [PHOTO], None, short_side=60, scales=(0.5, 1.0, 1.5))
+    assert (classes == 1).all()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
