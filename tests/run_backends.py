@@ -20,6 +20,7 @@ BACKENDS = ("jax", "tensorflow", "torch")  # the longest first
 AT_ONCE = min(2, os.cpu_count() or 1)
 ROOT = pathlib.Path(__file__).parents[1]
 PROJECT_TESTS = "tests/project"
+NOTEBOOKS = f"{PROJECT_TESTS}/test_notebooks.py"  # half of their time
 JAX_CACHE = {  # what a test compiled, others and later runs load: that is most of JAX's time
     "JAX_COMPILATION_CACHE_DIR": str(pathlib.Path(sys.prefix) / "jax-cache"),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
@@ -60,7 +61,9 @@ def main(backends):
     if unknown:
         sys.exit(f"Unknown backend {', '.join(unknown)}: choose from {', '.join(BACKENDS)}.")
     runs = {name: (name, ["tests", f"--ignore={PROJECT_TESTS}"]) for name in backends}
-    runs["project"] = ("tensorflow" if "tensorflow" in backends else backends[0], [PROJECT_TESTS])
+    backend = "tensorflow" if "tensorflow" in backends else backends[0]
+    runs["notebooks"] = (backend, [NOTEBOOKS])
+    runs["project"] = (backend, [PROJECT_TESTS, f"--ignore={NOTEBOOKS}"])
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         waiting = {name: pool.submit(run, name, *arguments) for name, arguments in runs.items()}
         results = {name: future.result() for name, future in waiting.items()}
