@@ -53,6 +53,14 @@ def check_positive_number(name, value):
     return value
 
 
+def check_sides(short_side, long_side):
+    """Checks the sides that images are resized to."""
+    check_positive_integer("short_side", short_side)
+    check_positive_integer("long_side", long_side)
+    if long_side < short_side:
+        raise ValueError(f"`long_side` must be at least `short_side` ({short_side}), got {long_side}.")
+
+
 def is_number(value):
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 

@@ -64,10 +64,10 @@ def evaluate(args):
     resizing = {"image_size": size} if args.short_side is None else {"short_side": args.short_side}
     if args.task == "detection":
         metrics = evaluate_detector(model, dataset, args.batch_size, **resizing)
-        printed, text = _numbers(metrics), format_metrics(metrics)
+        printed, text = without_nan(metrics), format_metrics(metrics)
     else:
         metrics = evaluate_detector(model, dataset, args.batch_size, **resizing, iou_type=tuple(TITLES))
-        printed = {name: _numbers(values) for name, values in metrics.items()}
+        printed = {name: without_nan(values) for name, values in metrics.items()}
         text = "\n\n".join(f"{TITLES[name]}\n{format_metrics(values)}" for name, values in metrics.items())
     print(json.dumps(printed, indent=2) if args.json else text)
     if args.pictures > 0:
@@ -84,7 +84,7 @@ def _rows(objects, names):
     return [{"name": names[index], "score": score, "box": box} for box, index, score in rows]
 
 
-def _numbers(metrics):
+def without_nan(metrics):
     """Returns metrics as JSON can hold them: `None` instead of NaN."""
     return {name: None if value != value else value for name, value in metrics.items()}
 

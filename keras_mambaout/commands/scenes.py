@@ -8,7 +8,7 @@ import re
 import numpy as np
 from PIL import Image
 
-from keras_mambaout.commands.detection import unused
+from keras_mambaout.commands.detection import unused, without_nan
 from keras_mambaout.data.ade20k import SceneDataset, ade20k_classes
 from keras_mambaout.evaluation.evaluate_segmenter import evaluate_segmenter
 from keras_mambaout.evaluation.mean_iou import format_scene_metrics
@@ -59,7 +59,8 @@ def evaluate(args):
     dataset = scene_dataset(args, args.split, args.images, args.labels)
     options = _options(args)
     metrics = evaluate_segmenter(model, dataset, **options)
-    print(json.dumps(_without_nan(metrics), indent=2) if args.json else format_scene_metrics(metrics))
+    printed = {**metrics, "classes": [without_nan(row) for row in metrics["classes"]]}
+    print(json.dumps(printed, indent=2) if args.json else format_scene_metrics(metrics))
     if args.pictures > 0:
         photos, labels = zip(*(dataset.load(number) for number in range(min(args.pictures, len(dataset)))), strict=True)
         picture = draw_scenes(photos, segment(model, photos, **options), labels, dataset.class_names)
@@ -141,9 +142,3 @@ def _save_label_map(classes, palette, path):
         write_whole(path, lambda part: image.save(part, format="PNG"))
     except OSError as error:
         raise ValueError(f"Cannot write the label map {path!r}: {error}") from error
-
-
-def _without_nan(metrics):
-    """Returns metrics as JSON can hold them: `None` instead of NaN."""
-    rows = [{name: None if value != value else value for name, value in row.items()} for row in metrics["classes"]]
-    return {**metrics, "classes": rows}

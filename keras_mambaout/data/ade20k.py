@@ -4,7 +4,7 @@ import importlib.resources
 import os
 import random
 
-from keras_mambaout.arguments import check_choice, check_positive_integer
+from keras_mambaout.arguments import check_choice, check_positive_integer, check_sides
 from keras_mambaout.data.scene_augmentation import SceneAugmentation
 from keras_mambaout.data.scene_batches import evaluation_batches, training_batches
 from keras_mambaout.data.scene_files import IGNORED, SceneFiles
@@ -215,10 +215,7 @@ def _check_numbers(name, numbers):
 def _check_sizes(crop_size, short_side, long_side, training):
     if crop_size is not None or training:
         check_positive_integer("crop_size", crop_size)
-    check_positive_integer("short_side", short_side)
-    check_positive_integer("long_side", long_side)
-    if long_side < short_side:
-        raise ValueError(f"`long_side` must be at least `short_side` ({short_side}), got {long_side}.")
+    check_sides(short_side, long_side)
 
 
 def _check_training(training, augmentation, seed, epochs):

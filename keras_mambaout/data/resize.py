@@ -1,6 +1,6 @@
 """How images get the sizes that a detector takes, and their boxes and masks with them."""
 
-from keras_mambaout.arguments import check_positive_integer
+from keras_mambaout.arguments import check_positive_integer, check_sides
 from keras_mambaout.preprocessing.letterbox import PADDING_COLOR, check_size, fit
 
 PADDING_MARK = -1.0  # no pixel has it
@@ -30,10 +30,7 @@ class ResizeRule:
         self.image_size = None if image_size is None else check_size("image_size", image_size)
         self.short_side, self.long_side = short_side, long_side
         if short_side is not None:
-            check_positive_integer("short_side", short_side)
-            check_positive_integer("long_side", long_side)
-            if long_side < short_side:
-                raise ValueError(f"`long_side` must be at least `short_side` ({short_side}), got {long_side}.")
+            check_sides(short_side, long_side)
 
     def resized(self, height, width):
         """Returns the height and width of an image after resizing."""

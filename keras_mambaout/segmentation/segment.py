@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from keras_mambaout.arguments import check_positive_integer, check_positive_number
+from keras_mambaout.arguments import check_positive_integer, check_positive_number, check_sides
 from keras_mambaout.preprocessing.letterbox import fit
 from keras_mambaout.preprocessing.load_image import check_rgb
 
@@ -130,10 +130,7 @@ def check_windows(crop_size, stride):
 def check_resizing(crop_size, stride, short_side, long_side, scales):
     """Checks the arguments of `segment`."""
     check_windows(crop_size, stride)
-    check_positive_integer("short_side", short_side)
-    check_positive_integer("long_side", long_side)
-    if long_side < short_side:
-        raise ValueError(f"`long_side` must be at least `short_side` ({short_side}), got {long_side}.")
+    check_sides(short_side, long_side)
     if not isinstance(scales, (tuple, list)) or not scales:
         raise ValueError(f"`scales` must be one or more numbers, such as (1.0,), got {scales!r}.")
     for scale in scales:

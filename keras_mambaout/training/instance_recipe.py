@@ -3,15 +3,14 @@
 import dataclasses
 import functools
 
-from keras_mambaout.arguments import check_choice, check_number, check_positive_integer
-from keras_mambaout.config import DENSE_PREDICTION_DROP_PATH_RATES
+from keras_mambaout.arguments import check_number, check_positive_integer
 from keras_mambaout.data.resize import ResizeRule
-from keras_mambaout.training.optimization import Optimization
+from keras_mambaout.training.optimization import DensePrediction
 from keras_mambaout.training.schedule import WarmupSteps
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class InstanceRecipe(Optimization):
+class InstanceRecipe(DensePrediction):
     """The numbers of a Mask R-CNN training; the defaults are the paper's on COCO, the schedule "1x".
 
     The learning rate follows the batch size, as in `Recipe`.
@@ -67,7 +66,6 @@ class InstanceRecipe(Optimization):
     mask_size: int = 112
 
     monitor = "val_segm_AP"  # what the best checkpoint is chosen by
-    several_devices = False
 
     def __post_init__(self):
         super().__post_init__()
@@ -78,12 +76,6 @@ class InstanceRecipe(Optimization):
         check_number("warmup_steps", self.warmup_steps)
         check_number("flip", self.flip, 1.0)
         ResizeRule(**self.resizing)
-
-    @classmethod
-    def paper(cls, variant):
-        """Returns the paper's recipe for a model name; models that the paper did not train keep their drop path."""
-        check_choice("variant", variant, tuple(DENSE_PREDICTION_DROP_PATH_RATES))
-        return cls(drop_path_rate=DENSE_PREDICTION_DROP_PATH_RATES[variant])
 
     @property
     def resizing(self):
@@ -98,10 +90,6 @@ class InstanceRecipe(Optimization):
         milestones = [round(epoch * updates) for epoch in self.milestones]
         warmup, start = min(self.warmup_steps, int(updates)), min(self.warmup_learning_rate, self.learning_rate)
         return WarmupSteps(self.learning_rate, milestones, 0.1, warmup, start, accumulate)
-
-    def compile(self, model, steps_per_epoch, accumulate=1, **kwargs):
-        """Compiles a `MaskRCNN`, which has its losses, with AdamW; arguments as those of `Recipe.compile`."""
-        model.compile(self.optimizer(self.schedule(steps_per_epoch, accumulate), accumulate), **kwargs)
 
     def batches(self, data, batch_size, seed=0, epochs=(0, 1), shard=(0, 1)):
         """Returns the batches of a `CocoDataset` for the epochs `first, ..., stop - 1`, in one stream.

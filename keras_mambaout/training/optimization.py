@@ -2,7 +2,14 @@
 
 import dataclasses
 
-from keras_mambaout.arguments import check_number, check_positive_integer, check_positive_number, check_rate
+from keras_mambaout.arguments import (
+    check_choice,
+    check_number,
+    check_positive_integer,
+    check_positive_number,
+    check_rate,
+)
+from keras_mambaout.config import DENSE_PREDICTION_DROP_PATH_RATES
 from keras_mambaout.training.optimizer import AdamW
 
 
@@ -58,3 +65,19 @@ class Optimization:
             # Keras averages after each batch, also where the weights are not updated
             ema_momentum=0.99 if self.ema_momentum is None else self.ema_momentum ** (1 / accumulate),
         )
+
+
+class DensePrediction(Optimization):
+    """What the recipes of Mask R-CNN and UperNet share: the paper's drop path, one device, models with own losses."""
+
+    several_devices = False
+
+    @classmethod
+    def paper(cls, variant):
+        """Returns the paper's recipe for a model name; models that the paper did not train keep their drop path."""
+        check_choice("variant", variant, tuple(DENSE_PREDICTION_DROP_PATH_RATES))
+        return cls(drop_path_rate=DENSE_PREDICTION_DROP_PATH_RATES[variant])
+
+    def compile(self, model, steps_per_epoch, accumulate=1, **kwargs):
+        """Compiles a model that has its losses with AdamW; arguments as those of `Recipe.compile`."""
+        model.compile(self.optimizer(self.schedule(steps_per_epoch, accumulate), accumulate), **kwargs)

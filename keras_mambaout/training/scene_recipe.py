@@ -2,15 +2,14 @@
 
 import dataclasses
 
-from keras_mambaout.arguments import check_choice, check_number, check_positive_integer, check_positive_number
-from keras_mambaout.config import DENSE_PREDICTION_DROP_PATH_RATES
+from keras_mambaout.arguments import check_number, check_positive_integer, check_positive_number, check_sides
 from keras_mambaout.data.scene_augmentation import SceneAugmentation
-from keras_mambaout.training.optimization import Optimization
+from keras_mambaout.training.optimization import DensePrediction
 from keras_mambaout.training.schedule import WarmupPolynomial
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SceneRecipe(Optimization):
+class SceneRecipe(DensePrediction):
     """The numbers of a UperNet training; the defaults are the paper's on ADE20K.
 
     The learning rate follows the batch size, as in `Recipe`.
@@ -69,23 +68,15 @@ class SceneRecipe(Optimization):
     photometric: bool = True
 
     monitor = "val_mIoU"  # what the best checkpoint is chosen by
-    several_devices = False
 
     def __post_init__(self):
         super().__post_init__()
-        for name in ("epochs", "iterations", "crop_size", "short_side", "long_side"):
+        for name in ("epochs", "iterations", "crop_size"):
             check_positive_integer(name, getattr(self, name))
         check_positive_number("power", self.power)
         check_number("warmup_steps", self.warmup_steps)
-        if self.long_side < self.short_side:
-            raise ValueError(f"`long_side` must be at least `short_side` ({self.short_side}), got {self.long_side}.")
+        check_sides(self.short_side, self.long_side)
         _ = self.augmentation  # checks its numbers
-
-    @classmethod
-    def paper(cls, variant):
-        """Returns the paper's recipe for a model name; models that the paper did not train keep their drop path."""
-        check_choice("variant", variant, tuple(DENSE_PREDICTION_DROP_PATH_RATES))
-        return cls(drop_path_rate=DENSE_PREDICTION_DROP_PATH_RATES[variant])
 
     @property
     def augmentation(self):
@@ -105,10 +96,6 @@ class SceneRecipe(Optimization):
         total = max(min(self.iterations, updates), 1)
         warmup, start = min(self.warmup_steps, total // 10), min(self.warmup_learning_rate, self.learning_rate)
         return WarmupPolynomial(self.learning_rate, total, self.power, warmup, start, 0.0, accumulate)
-
-    def compile(self, model, steps_per_epoch, accumulate=1, **kwargs):
-        """Compiles a `UperNet`, which has its loss, with AdamW; arguments as those of `Recipe.compile`."""
-        model.compile(self.optimizer(self.schedule(steps_per_epoch, accumulate), accumulate), **kwargs)
 
     def batches(self, data, batch_size, seed=0, epochs=(0, 1), shard=(0, 1)):
         """Returns the batches of a `SceneDataset` for the epochs `first, ..., stop - 1`, in one stream.
