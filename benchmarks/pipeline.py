@@ -13,8 +13,7 @@ import time
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
-from keras_mambaout.data import ClassificationDataset
-from keras_mambaout.training import Recipe
+from keras_mambaout.classification import ClassificationDataset, ClassificationRecipe
 
 BATCH = 32
 
@@ -41,8 +40,8 @@ def main():
     data = ClassificationDataset.from_folder(args.photos)
     recipes = {
         "resize and centre crop": None,
-        "fine-tuning recipe": Recipe.finetune("mambaout_tiny").augmentation,
-        "paper's recipe": Recipe.paper("mambaout_tiny").augmentation,
+        "fine-tuning recipe": ClassificationRecipe.finetune("mambaout_tiny").augmentation,
+        "paper's recipe": ClassificationRecipe.paper("mambaout_tiny").augmentation,
     }
     results = {name: [] for name in recipes}
     for _ in range(args.rounds):

@@ -45,11 +45,10 @@ if "ipykernel" not in sys.modules:
 import matplotlib.pyplot as plt
 import numpy as np
 
-from keras_mambaout.data import CocoDataset
-from keras_mambaout.detection import BOX_FORMATS, detect, draw_detections
-from keras_mambaout.evaluation import evaluate_detector, format_metrics
+from keras_mambaout.detection import BOX_FORMATS, CocoDataset, detect, evaluate_detector, format_coco_metrics
 from keras_mambaout.integrations import load_detector
 from keras_mambaout.integrations.keras_cv import retinanet
+from keras_mambaout.visualization import draw_detections
 
 # %% [markdown]
 # ## Settings
@@ -123,7 +122,7 @@ detector.fit(batches, epochs=args.epochs, verbose=2)
 # those of small, medium and large objects. A dash: there are none.
 
 # %%
-print(format_metrics(evaluate_detector(detector, val, args.batch_size, args.image_size)))
+print(format_coco_metrics(evaluate_detector(detector, val, args.batch_size, args.image_size)))
 
 # %% [markdown]
 # ## Save and load

@@ -44,11 +44,17 @@ if "ipykernel" not in sys.modules:
 import matplotlib.pyplot as plt
 import numpy as np
 
-from keras_mambaout.data import CocoDataset
-from keras_mambaout.detection import BOX_FORMATS, detect, draw_detections
-from keras_mambaout.evaluation import CocoMeanAveragePrecision, evaluate_detector, format_metrics
+from keras_mambaout.detection import (
+    BOX_FORMATS,
+    CocoDataset,
+    CocoMeanAveragePrecision,
+    detect,
+    evaluate_detector,
+    format_coco_metrics,
+)
 from keras_mambaout.integrations import load_detector
 from keras_mambaout.integrations.keras_hub import retinanet
+from keras_mambaout.visualization import draw_detections
 
 # %% [markdown]
 # ## Settings
@@ -140,7 +146,7 @@ print(f"detector.keras loaded: the same {before['num_detections'].sum()} detecti
 # those of small, medium and large objects. A dash: there are none.
 
 # %%
-print(format_metrics(evaluate_detector(loaded, val, args.batch_size, args.image_size)))
+print(format_coco_metrics(evaluate_detector(loaded, val, args.batch_size, args.image_size)))
 
 # %% [markdown]
 # ## Draw

@@ -45,9 +45,8 @@ if "ipykernel" not in sys.modules:
 import matplotlib.pyplot as plt
 
 import keras_mambaout
-from keras_mambaout.data import ClassificationDataset
-from keras_mambaout.evaluation import evaluate_classifier
-from keras_mambaout.training import Recipe, train
+from keras_mambaout.classification import ClassificationDataset, ClassificationRecipe, evaluate_classifier
+from keras_mambaout.training import train
 
 # %% [markdown]
 # ## Settings
@@ -73,7 +72,7 @@ args = parser.parse_args([] if "ipykernel" in sys.modules else None)
 # its share of 20 epochs in 300.
 
 # %%
-paper = Recipe.paper(args.model)
+paper = ClassificationRecipe.paper(args.model)
 recipe = dataclasses.replace(
     paper,
     epochs=args.epochs,

@@ -12,7 +12,7 @@
 # ```
 # python examples/06_mask_rcnn_coco.py --train-json coco/annotations/instances_train2017.json \
 #     --train-images coco/train2017 --val-json coco/annotations/instances_val2017.json --val-images coco/val2017 \
-#     --short-side
+#     --shortest-edge
 # python examples/06_mask_rcnn_coco.py --train-json own.json --train-images photos --limit 8 \
 #     --model mambaout_femto --weights none --image-size 128 --channels 64 --box-samples 32 --epochs 80 \
 #     --learning-rate 1e-3 --measure-every 40
@@ -49,15 +49,21 @@ if "ipykernel" not in sys.modules:
 import matplotlib.pyplot as plt
 import numpy as np
 
-from keras_mambaout.data import CocoDataset
-from keras_mambaout.detection import detect, draw_detections, mask_rcnn
-from keras_mambaout.evaluation import CocoMeanAveragePrecision, evaluate_detector, format_metrics
+from keras_mambaout.detection import (
+    CocoDataset,
+    CocoMeanAveragePrecision,
+    detect,
+    evaluate_detector,
+    format_coco_metrics,
+    mask_rcnn,
+)
 from keras_mambaout.integrations import load_detector
 from keras_mambaout.training import AdamW
+from keras_mambaout.visualization import draw_detections
 
 # %% [markdown]
 # ## Settings
-# In a notebook, set your own in a cell below this one, such as `args.train_json = "own.json"`. `--short-side` is the
+# In a notebook, set your own in a cell below this one, such as `args.train_json = "own.json"`. `--shortest-edge` is the
 # paper's size of images: the short side becomes 800 pixels, unless the long side would be more than 1333. With
 # `--image-size` photos fit into a square, and all batches have one shape, so that JAX compiles once. `--channels` and
 # `--box-samples` below the paper's 256 and 512 make a step smaller.
@@ -75,7 +81,7 @@ parser.add_argument("--model", default="mambaout_tiny", help="the backbone, one 
 parser.add_argument("--weights", default="imagenet", help="imagenet, none, a tag of list_weights(), or a path")
 sizes = parser.add_mutually_exclusive_group()
 sizes.add_argument("--image-size", type=int, default=640, help="side of the squares that photos fit into")
-sizes.add_argument("--short-side", type=int, nargs="?", const=800, help="of photos instead (the paper's: 800)")
+sizes.add_argument("--shortest-edge", type=int, nargs="?", const=800, help="of photos instead (the paper's: 800)")
 parser.add_argument("--channels", type=int, default=256, help="of the pyramid and the heads (the paper's: 256)")
 parser.add_argument(
     "--box-samples", type=int, default=512, help="that the heads learn from, a photo (the paper's: 512)"
@@ -99,8 +105,8 @@ args = parser.parse_args([] if "ipykernel" in sys.modules else None)
 # %%
 keras.utils.set_random_seed(0)
 resize = {"image_size": args.image_size}
-if args.short_side:
-    resize = {"short_side": args.short_side, "long_side": LONG_SIDE}
+if args.shortest_edge:
+    resize = {"shortest_edge": args.shortest_edge, "longest_edge": LONG_SIDE}
 try:
     train = CocoDataset.from_json(args.train_json, args.train_images)
     val = CocoDataset.from_json(args.val_json, args.val_images or args.train_images) if args.val_json else train
@@ -163,7 +169,7 @@ print(f"detector.keras loaded: the same {before['num_detections'].sum()} detecti
 # %%
 metrics = evaluate_detector(loaded, val, args.batch_size, **resize, iou_type=("bbox", "segm"))
 for kind, title in (("bbox", "boxes"), ("segm", "masks")):
-    print(f"{title}\n{format_metrics(metrics[kind])}")
+    print(f"{title}\n{format_coco_metrics(metrics[kind])}")
 
 # %% [markdown]
 # ## Draw
@@ -175,10 +181,10 @@ for kind, title in (("bbox", "boxes"), ("segm", "masks")):
 # %%
 def fit_in(photo):
     """Returns what a photo is resized to fit in, as it was in training."""
-    if not args.short_side:
+    if not args.shortest_edge:
         return args.image_size
     is_wide = photo.shape[0] < photo.shape[1]
-    return (args.short_side, LONG_SIDE) if is_wide else (LONG_SIDE, args.short_side)
+    return (args.shortest_edge, LONG_SIDE) if is_wide else (LONG_SIDE, args.shortest_edge)
 
 
 photos = [val.load_image(image_id) for image_id in labels["image_id"]]

@@ -42,9 +42,17 @@ import keras
 import numpy as np
 from PIL import Image
 
-from keras_mambaout.data import SceneAugmentation, SceneDataset
-from keras_mambaout.evaluation import SceneMeanIoU, evaluate_segmenter, format_scene_metrics
-from keras_mambaout.segmentation import MULTI_SCALE, draw_scenes, segment, upernet
+from keras_mambaout.segmentation import (
+    MULTI_SCALE,
+    SegmentationAugmentation,
+    SegmentationDataset,
+    SegmentationMeanIoU,
+    draw_segmentation,
+    evaluate_segmenter,
+    format_segmentation_metrics,
+    segment,
+    upernet,
+)
 from keras_mambaout.training import AdamW
 
 # %% [markdown]
@@ -85,15 +93,15 @@ args = parser.parse_args([] if "ipykernel" in sys.modules else None)
 
 # %%
 keras.utils.set_random_seed(0)
-sizes = {"crop_size": args.crop_size, "short_side": args.crop_size, "long_side": 4 * args.crop_size}
-plain = SceneAugmentation(scale_range=(1.0, 1.0), max_share=1.0, flip=0.0, photometric=False)
+sizes = {"crop_size": args.crop_size, "shortest_edge": args.crop_size, "longest_edge": 4 * args.crop_size}
+plain = SegmentationAugmentation(scale_range=(1.0, 1.0), cat_max_ratio=1.0, flip=0.0, photometric_distortion=False)
 try:
     if args.data:
-        train, val = (SceneDataset.from_ade20k(args.data, split) for split in ("training", "validation"))
+        train, val = (SegmentationDataset.from_ade20k(args.data, split) for split in ("training", "validation"))
     elif args.images and args.labels and args.classes:
         names = Path(args.classes).read_text(encoding="utf-8").splitlines()
         numbers = range(args.label_ids_from, args.label_ids_from + len(names))
-        train = val = SceneDataset.from_folder(args.images, args.labels, names, numbers, ignored=[args.ignored])
+        train = val = SegmentationDataset.from_folder(args.images, args.labels, names, numbers, ignored=[args.ignored])
         if args.validate:
             split = len(val) - args.validate
             train, val = train.subset(range(split)), val.subset(range(split, len(val)))
@@ -127,7 +135,9 @@ steps = args.epochs * train.steps_per_epoch(args.batch_size)
 schedule = keras.optimizers.schedules.PolynomialDecay(args.learning_rate, steps, end_learning_rate=0.0)
 model.compile(AdamW(schedule, weight_decay=0.05, global_clipnorm=1.0))
 windows = {**sizes, "stride": max(1, 2 * args.crop_size // 3)}
-model.fit(batches, epochs=args.epochs, callbacks=[SceneMeanIoU(val, every=args.measure_every, **windows)], verbose=2)
+model.fit(
+    batches, epochs=args.epochs, callbacks=[SegmentationMeanIoU(val, every=args.measure_every, **windows)], verbose=2
+)
 
 # %% [markdown]
 # ## Save and load
@@ -153,11 +163,13 @@ print("segmenter.keras loaded: the same classes")
 
 # %%
 metrics = evaluate_segmenter(loaded, val, **windows)
-print(format_scene_metrics(metrics))
+print(format_segmentation_metrics(metrics))
 if args.multi_scale:
     print(f"\nat {len(MULTI_SCALE)} sizes and mirrored")
     print(
-        format_scene_metrics(evaluate_segmenter(loaded, val, **windows, scales=MULTI_SCALE, flip=True), classes=False)
+        format_segmentation_metrics(
+            evaluate_segmenter(loaded, val, **windows, scales=MULTI_SCALE, flip=True), classes=False
+        )
     )
 with open(output / "classes.csv", "w", newline="", encoding="utf-8") as file:
     writer = csv.DictWriter(file, list(metrics["classes"][0]))
@@ -171,7 +183,7 @@ with open(output / "classes.csv", "w", newline="", encoding="utf-8") as file:
 # not count are black. The classes of the first photo are saved as a label map too, one number a pixel.
 
 # %%
-picture = Image.fromarray(draw_scenes(photos, predictions, labels, val.class_names))
+picture = Image.fromarray(draw_segmentation(photos, predictions, labels, val.class_names))
 picture.save(output / "scenes.png")
 Image.fromarray(predictions[0].astype("uint8")).save(output / "classes.png")
 if "ipykernel" in sys.modules:

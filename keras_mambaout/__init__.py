@@ -1,10 +1,10 @@
 """MambaOut for Keras 3, on TensorFlow, JAX and PyTorch."""
 
-from keras_mambaout import config, training
+from keras_mambaout import config
 from keras_mambaout.config import MambaOutConfig
-from keras_mambaout.preprocessing.load_image import load_image
+from keras_mambaout.preprocessing.reading import load_image
 from keras_mambaout.preprocessing.imagenet import decode_predictions, preprocess_input, resize_and_center_crop
-from keras_mambaout.preprocessing.letterbox import letterbox
+from keras_mambaout.preprocessing.fitting import letterbox
 from keras_mambaout.models.backbone import MambaOutBackbone
 from keras_mambaout.models.classifier import MambaOutClassifier
 from keras_mambaout.models.freezing import freeze_stages

@@ -53,12 +53,12 @@ def check_positive_number(name, value):
     return value
 
 
-def check_sides(short_side, long_side):
+def check_edges(shortest_edge, longest_edge):
     """Checks the sides that images are resized to."""
-    check_positive_integer("short_side", short_side)
-    check_positive_integer("long_side", long_side)
-    if long_side < short_side:
-        raise ValueError(f"`long_side` must be at least `short_side` ({short_side}), got {long_side}.")
+    check_positive_integer("shortest_edge", shortest_edge)
+    check_positive_integer("longest_edge", longest_edge)
+    if longest_edge < shortest_edge:
+        raise ValueError(f"`longest_edge` must be at least `shortest_edge` ({shortest_edge}), got {longest_edge}.")
 
 
 def is_number(value):

@@ -62,7 +62,7 @@ def _parser():
     predict.add_argument("--json", action="store_true", help="print JSON instead of text")
     _add_drawing_arguments(predict)
     options = _add_scene_arguments(predict)
-    options.add_argument("--short-side", type=int, help="short side of the photos in pixels (default: --size)")
+    options.add_argument("--shortest-edge", type=int, help="short side of the photos in pixels (default: --size)")
 
     train = commands.add_parser(
         "train", help="train a classifier on class folders, Mask R-CNN on COCO, or UperNet on ADE20K"
@@ -98,7 +98,7 @@ def _parser():
     options.add_argument("--images", metavar="FOLDER", help="folder of the images that the labels are for")
     options.add_argument("--tfds", metavar="NAME", help="instead of files: coco/2017, voc/2007, ...")
     options.add_argument(
-        "--short-side", type=int, help="in pixels: instead of --size for AP, or of scenes' images (default: --size)"
+        "--shortest-edge", type=int, help="in pixels: instead of --size for AP, or of scenes' images (default: --size)"
     )
     options.add_argument("--pictures", type=int, default=8, help="how many images to draw (default: %(default)s)")
     _add_label_map_arguments(_add_scene_arguments(evaluate))

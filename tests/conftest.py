@@ -3,13 +3,10 @@
 import json
 import os
 import pathlib
-import sys
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
-ROOT = pathlib.Path(__file__).parents[1]
+from paths import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +40,7 @@ def data_dir():
 @pytest.fixture(scope="session")
 def coco128(data_dir):
     """128 photos of COCO with boxes and masks."""
-    from keras_mambaout.data import CocoDataset
+    from keras_mambaout.detection import CocoDataset
 
     folder = data_dir / "instances" / "coco128_train2017"
     return CocoDataset.from_json(folder / "instances_train2017.json", folder / "images")
@@ -95,7 +92,7 @@ def fruit(tmp_path):
     """A data set of three classes, as `grey_fruit` describes it."""
     import grey_fruit
 
-    from keras_mambaout.data import ClassificationDataset
+    from keras_mambaout.classification import ClassificationDataset
 
     grey_fruit.write_folder(tmp_path / "fruit")
     return ClassificationDataset.from_folder(tmp_path / "fruit")

@@ -20,7 +20,7 @@ def test_no_other_backend_and_no_extra_is_imported():
 
 
 def test_nothing_private_of_keras_is_used():
-    from conftest import ROOT
+    from paths import ROOT
 
     files = list((ROOT / "keras_mambaout").rglob("*.py"))
     assert len(files) > 20

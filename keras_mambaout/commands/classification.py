@@ -4,12 +4,12 @@ import json
 
 import numpy as np
 
+from keras_mambaout.classification.evaluation import evaluate_classifier
 from keras_mambaout.commands.data import for_evaluation
-from keras_mambaout.evaluation.evaluate_classifier import evaluate_classifier
 from keras_mambaout.models.registry import create_model
 from keras_mambaout.models.saved import load_saved_model
 from keras_mambaout.preprocessing.imagenet import decode_predictions, resize_and_center_crop
-from keras_mambaout.preprocessing.load_image import load_image
+from keras_mambaout.preprocessing.reading import load_image
 from keras_mambaout.weights.loader import load_weights
 from keras_mambaout.weights.pretrained import PublishedWeights, resolve_weights
 

@@ -2,8 +2,8 @@
 
 import os
 
-from keras_mambaout.data.classification import ClassificationDataset
-from keras_mambaout.data.tfds_labels import split_names
+from keras_mambaout.classification.dataset import ClassificationDataset
+from keras_mambaout.classification.tfds_labels import split_names
 from keras_mambaout.preprocessing.imagenet import imagenet_synsets
 
 VALIDATION_NAMES = ("val", "validation", "test")

@@ -5,16 +5,16 @@ import json
 import os
 import pathlib
 
-from keras_mambaout.data.coco import CocoDataset
-from keras_mambaout.detection.detect import detect
-from keras_mambaout.detection.draw import draw_detections
-from keras_mambaout.detection.paste_masks import encode_masks, paste_masks
-from keras_mambaout.evaluation.coco_map import format_metrics
-from keras_mambaout.evaluation.evaluate_detector import evaluate_detector
-from keras_mambaout.evaluation.pictures import draw_examples
+from keras_mambaout.detection.average_precision import format_coco_metrics
+from keras_mambaout.detection.dataset import CocoDataset
+from keras_mambaout.detection.evaluation import evaluate_detector
+from keras_mambaout.detection.inference import detect
+from keras_mambaout.detection.pictures import draw_examples
+from keras_mambaout.detection.predicted_masks import encode_masks, paste_masks
 from keras_mambaout.files import save_picture
 from keras_mambaout.integrations.load_detector import load_detector
-from keras_mambaout.preprocessing.load_image import load_image
+from keras_mambaout.preprocessing.reading import load_image
+from keras_mambaout.visualization.detections import draw_detections
 
 DEFAULT_SIZE = 640
 PICTURE_COLUMNS = 2
@@ -61,14 +61,14 @@ def evaluate(args):
     model = _detector(args)
     dataset = _dataset(args)
     size = DEFAULT_SIZE if args.size is None else args.size
-    resizing = {"image_size": size} if args.short_side is None else {"short_side": args.short_side}
+    resizing = {"image_size": size} if args.shortest_edge is None else {"shortest_edge": args.shortest_edge}
     if args.task == "detection":
         metrics = evaluate_detector(model, dataset, args.batch_size, **resizing)
-        printed, text = without_nan(metrics), format_metrics(metrics)
+        printed, text = without_nan(metrics), format_coco_metrics(metrics)
     else:
         metrics = evaluate_detector(model, dataset, args.batch_size, **resizing, iou_type=tuple(TITLES))
         printed = {name: without_nan(values) for name, values in metrics.items()}
-        text = "\n\n".join(f"{TITLES[name]}\n{format_metrics(values)}" for name, values in metrics.items())
+        text = "\n\n".join(f"{TITLES[name]}\n{format_coco_metrics(values)}" for name, values in metrics.items())
     print(json.dumps(printed, indent=2) if args.json else text)
     if args.pictures > 0:
         chosen = dataset.image_ids[: args.pictures]
@@ -106,7 +106,7 @@ def _dataset(args):
 def _class_names(path, num_classes):
     """The names in a file; without one COCO's if there are 80 classes, else numbers."""
     if path is None:
-        text = importlib.resources.files("keras_mambaout.data").joinpath("coco_classes.txt").read_text()
+        text = importlib.resources.files("keras_mambaout.detection").joinpath("coco_classes.txt").read_text()
         names = text.splitlines()
         return names if len(names) == num_classes else [str(number) for number in range(num_classes)]
     try:

@@ -9,19 +9,19 @@ import numpy as np
 from PIL import Image
 
 from keras_mambaout.commands.detection import unused, without_nan
-from keras_mambaout.data.ade20k import SceneDataset, ade20k_classes
-from keras_mambaout.evaluation.evaluate_segmenter import evaluate_segmenter
-from keras_mambaout.evaluation.mean_iou import format_scene_metrics
 from keras_mambaout.files import save_picture, write_whole
 from keras_mambaout.models.saved import load_saved_model
-from keras_mambaout.preprocessing.load_image import load_image
-from keras_mambaout.segmentation.draw import draw_scenes
-from keras_mambaout.segmentation.palette import class_palette
-from keras_mambaout.segmentation.segment import MULTI_SCALE, segment
-from keras_mambaout.segmentation.upernet import UperNet
+from keras_mambaout.preprocessing.reading import load_image
+from keras_mambaout.segmentation.ade20k import ade20k_classes
+from keras_mambaout.segmentation.dataset import SegmentationDataset
+from keras_mambaout.segmentation.evaluation import evaluate_segmenter
+from keras_mambaout.segmentation.inference import MULTI_SCALE, segment
+from keras_mambaout.segmentation.mean_iou import format_segmentation_metrics
+from keras_mambaout.segmentation.pictures import class_palette, draw_segmentation
+from keras_mambaout.segmentation.uper.model import UperNet
 
 DEFAULT_SIZE = 512
-LONG_SIDES = 4  # the long side of an image is at most so many short ones, as the paper's 2048 and 512
+LONGEST_EDGES = 4  # the long side of an image is at most so many short ones, as the paper's 2048 and 512
 
 
 def predict(args):
@@ -35,7 +35,7 @@ def predict(args):
     results, taken = [], set()
     for path, photo, classes in zip(args.images, photos, found, strict=True):
         name = unused(pathlib.Path(path).stem, taken)
-        picture = draw_scenes([photo], [classes], class_names=names, palette=palette)
+        picture = draw_segmentation([photo], [classes], class_names=names, palette=palette)
         file = save_picture(picture, os.path.join(args.output, f"{name}_scene.png"))
         label_map = os.path.join(args.output, f"{name}_classes.png")
         _save_label_map(classes, palette, label_map)
@@ -60,10 +60,10 @@ def evaluate(args):
     options = _options(args)
     metrics = evaluate_segmenter(model, dataset, **options)
     printed = {**metrics, "classes": [without_nan(row) for row in metrics["classes"]]}
-    print(json.dumps(printed, indent=2) if args.json else format_scene_metrics(metrics))
+    print(json.dumps(printed, indent=2) if args.json else format_segmentation_metrics(metrics))
     if args.pictures > 0:
         photos, labels = zip(*(dataset.load(number) for number in range(min(args.pictures, len(dataset)))), strict=True)
-        picture = draw_scenes(photos, segment(model, photos, **options), labels, dataset.class_names)
+        picture = draw_segmentation(photos, segment(model, photos, **options), labels, dataset.class_names)
         file = save_picture(picture, os.path.join(args.output, "scenes.png"))
         if not args.json:
             print(f"Images, predictions and labels: {file}")
@@ -73,11 +73,11 @@ def scene_dataset(args, split, images, labels):
     """Returns the data set that is named: a split of ADE20K in `--data`, or folders of images and of label maps."""
     folders = (images, labels, args.classes)
     if args.data and not any(folders):
-        return SceneDataset.from_ade20k(args.data, split)
+        return SegmentationDataset.from_ade20k(args.data, split)
     if not args.data and all(folders):
         names, numbers = _read_classes(args.classes)
         ignored = [255] if args.ignored is None else _numbers(args.ignored)
-        return SceneDataset.from_folder(images, labels, names, numbers, ignored)
+        return SegmentationDataset.from_folder(images, labels, names, numbers, ignored)
     raise ValueError(
         "--task scenes needs --data FOLDER (ADEChallengeData2016), or --images FOLDER, --labels FOLDER and --classes "
         "FILE."
@@ -87,10 +87,10 @@ def scene_dataset(args, split, images, labels):
 def _options(args):
     """Returns how `segment` and `evaluate_segmenter` look at images."""
     size = DEFAULT_SIZE if args.size is None else args.size
-    short_side = size if args.short_side is None else args.short_side
-    sizes = {"crop_size": size, "stride": max(1, 2 * size // 3), "short_side": short_side}
+    shortest_edge = size if args.shortest_edge is None else args.shortest_edge
+    sizes = {"crop_size": size, "stride": max(1, 2 * size // 3), "shortest_edge": shortest_edge}
     views = {"scales": MULTI_SCALE, "flip": True} if args.multi_scale else {}
-    return {**sizes, "long_side": LONG_SIDES * short_side, **views, "batch_size": args.batch_size}
+    return {**sizes, "longest_edge": LONGEST_EDGES * shortest_edge, **views, "batch_size": args.batch_size}
 
 
 def _segmenter(args):

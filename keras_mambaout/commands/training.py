@@ -5,13 +5,13 @@ import os
 
 import keras
 
+from keras_mambaout.classification.pictures import draw_batch
+from keras_mambaout.classification.recipe import ClassificationRecipe
 from keras_mambaout.commands.data import training_and_validation
 from keras_mambaout.files import save_picture
 from keras_mambaout.models.registry import create_model
 from keras_mambaout.training.distribution import distribute
-from keras_mambaout.training.preview import draw_batch
-from keras_mambaout.training.recipe import Recipe
-from keras_mambaout.training.train import train as run
+from keras_mambaout.training.run import train as run
 
 PREVIEW_IMAGES = 32
 
@@ -51,7 +51,7 @@ def train(args):
 
 def _recipe(args):
     """Returns the recipe that is named, with the arguments that were given instead of its own numbers."""
-    recipe = {"paper": Recipe.paper, "finetune": Recipe.finetune}[args.recipe](args.model)
+    recipe = {"paper": ClassificationRecipe.paper, "finetune": ClassificationRecipe.finetune}[args.recipe](args.model)
     recipe = changed(recipe, args, image_size=args.image_size)
     if args.epochs is None:
         return recipe

@@ -7,14 +7,14 @@ import keras
 import numpy as np
 
 from keras_mambaout.commands.training import changed
-from keras_mambaout.data.coco import CocoDataset
-from keras_mambaout.detection.draw import draw_detections
-from keras_mambaout.detection.mask_rcnn import mask_rcnn
-from keras_mambaout.detection.paste_masks import paste_masks
-from keras_mambaout.evaluation.evaluate_detector import CocoMeanAveragePrecision
+from keras_mambaout.detection.dataset import CocoDataset
+from keras_mambaout.detection.evaluation import CocoMeanAveragePrecision
+from keras_mambaout.detection.predicted_masks import paste_masks
+from keras_mambaout.detection.rcnn.model import mask_rcnn
+from keras_mambaout.detection.recipe import InstanceSegmentationRecipe
 from keras_mambaout.files import save_picture
-from keras_mambaout.training.instance_recipe import InstanceRecipe
-from keras_mambaout.training.train import train as run
+from keras_mambaout.training.run import train as run
+from keras_mambaout.visualization.detections import draw_detections
 
 PREVIEW_IMAGES = 4
 METRICS = {"val_bbox_AP": "boxes", "val_segm_AP": "masks"}
@@ -62,7 +62,7 @@ def train(args):
 
 def _recipe(args):
     """Returns the paper's recipe with the arguments that were given instead of its own numbers."""
-    recipe = changed(InstanceRecipe.paper(args.model), args, image_size=args.image_size)
+    recipe = changed(InstanceSegmentationRecipe.paper(args.model), args, image_size=args.image_size)
     if args.epochs is None:
         return recipe
     milestones = tuple(max(1, round(epoch * args.epochs / recipe.epochs)) for epoch in recipe.milestones)

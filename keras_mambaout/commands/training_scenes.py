@@ -4,14 +4,14 @@ import os
 
 import keras
 
-from keras_mambaout.commands.scenes import LONG_SIDES, scene_dataset
+from keras_mambaout.commands.scenes import LONGEST_EDGES, scene_dataset
 from keras_mambaout.commands.training import changed
-from keras_mambaout.evaluation.evaluate_segmenter import SceneMeanIoU
 from keras_mambaout.files import save_picture
-from keras_mambaout.segmentation.draw import draw_scenes
-from keras_mambaout.segmentation.upernet import upernet
-from keras_mambaout.training.scene_recipe import SceneRecipe
-from keras_mambaout.training.train import train as run
+from keras_mambaout.segmentation.evaluation import SegmentationMeanIoU
+from keras_mambaout.segmentation.pictures import draw_segmentation
+from keras_mambaout.segmentation.recipe import SemanticSegmentationRecipe
+from keras_mambaout.segmentation.uper.model import upernet
+from keras_mambaout.training.run import train as run
 
 PREVIEW_IMAGES = 4
 
@@ -39,7 +39,7 @@ def train(args):
         f"{args.model}: {len(data)} images for training, {len(val_data)} for validation, {data.num_classes} classes; "
         f"{recipe.epochs} epochs in batches of {recipe.batch_size}, learning rate up to {recipe.learning_rate:.2g}"
     )
-    metrics = SceneMeanIoU(val_data, **recipe.sizes, stride=max(1, 2 * recipe.crop_size // 3))
+    metrics = SegmentationMeanIoU(val_data, **recipe.sizes, stride=max(1, 2 * recipe.crop_size // 3))
     history = run(
         model,
         recipe,
@@ -56,8 +56,8 @@ def train(args):
 def _recipe(args):
     """Returns the paper's recipe with the arguments that were given instead of its own numbers."""
     size = args.image_size
-    sizes = {"crop_size": size, "short_side": size, "long_side": size and LONG_SIDES * size}
-    return changed(SceneRecipe.paper(args.model), args, epochs=args.epochs, **sizes)
+    sizes = {"crop_size": size, "shortest_edge": size, "longest_edge": size and LONGEST_EDGES * size}
+    return changed(SemanticSegmentationRecipe.paper(args.model), args, epochs=args.epochs, **sizes)
 
 
 def _datasets(args):
@@ -72,7 +72,7 @@ def _datasets(args):
 def _preview(path, data, recipe, seed):
     batches = recipe.batches(data, min(PREVIEW_IMAGES, len(data)), seed)
     images, labels = next(batches.as_numpy_iterator())
-    save_picture(draw_scenes(images, labels=labels, class_names=data.class_names), path)
+    save_picture(draw_segmentation(images, labels=labels, class_names=data.class_names), path)
     print(f"{len(images)} training images as the model gets them: {path}. Nothing was trained.")
 
 

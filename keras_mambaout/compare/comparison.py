@@ -15,7 +15,7 @@ from keras_mambaout.compare.report import check_can_draw, write_report
 from keras_mambaout.config import VARIANTS
 from keras_mambaout.models.registry import create_model
 from keras_mambaout.preprocessing.imagenet import resize_and_center_crop
-from keras_mambaout.preprocessing.load_image import load_image
+from keras_mambaout.preprocessing.reading import load_image
 
 BACKENDS = ("tensorflow", "jax", "torch")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")

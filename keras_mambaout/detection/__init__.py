@@ -1,8 +1,14 @@
-"""Detection: boxes, labels, what turns predictions into detections, and pictures of them."""
+"""Object detection and instance segmentation: boxes, classes and masks of objects."""
 
+from keras_mambaout.detection.dataset import CocoDataset
+from keras_mambaout.detection.label_masks import crop_masks
+from keras_mambaout.detection.rcnn.model import MaskRCNN, mask_rcnn
+from keras_mambaout.detection.recipe import InstanceSegmentationRecipe
+from keras_mambaout.detection.inference import detect
+from keras_mambaout.detection.predicted_masks import encode_masks, paste_masks
 from keras_mambaout.detection.boxes import BOX_FORMATS
 from keras_mambaout.detection.non_max_suppression import MultiClassNonMaxSuppression
-from keras_mambaout.detection.detect import detect
-from keras_mambaout.detection.draw import draw_detections
-from keras_mambaout.detection.paste_masks import encode_masks, paste_masks
-from keras_mambaout.detection.mask_rcnn import MaskRCNN, mask_rcnn
+from keras_mambaout.detection.evaluation import CocoMeanAveragePrecision, evaluate_detector
+from keras_mambaout.detection.average_precision import coco_metrics, format_coco_metrics
+from keras_mambaout.detection.coco_results import detections_to_results
+from keras_mambaout.detection.pictures import draw_examples

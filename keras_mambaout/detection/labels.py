@@ -1,9 +1,8 @@
 """Checks the labels that a user gives to a detector, before they disappear in a compiled step."""
 
-import sys
-
-import keras
 import numpy as np
+
+from keras_mambaout.models.label_checks import LabelRule
 
 CLASS_KEYS = ("classes", "labels")  # KerasCV's name and KerasHub's
 
@@ -65,91 +64,20 @@ def check_masks(labels, rows):
         )
 
 
-class LabelChecker(keras.callbacks.Callback):
-    """Checks all labels that a call of `fit` or `evaluate` reads.
-
-    Arrays are checked at once; `tf.data.Dataset`s, `keras.utils.PyDataset`s and generators batch by
-    batch as they are read: a wrong one stops the training after its step at the latest, for which a
-    detector ignores what is no object. So the error is the same on every backend and the model
-    stays whole (an error from inside of a data set loses the weights on JAX). Other iterables, such
-    as PyTorch's DataLoader, pass unchecked.
-
-    Example:
-    ```python
-    checker = LabelChecker(num_classes=80)
-    model.fit(*checker.watch(x, y), callbacks=[checker])  # a wrong class: ValueError
-    ```
-    """
+class ObjectLabels(LabelRule):
+    """Labels of a detector, as `check_labels` describes them."""
 
     def __init__(self, num_classes, masks=False):
-        super().__init__()
         self.num_classes, self.masks = num_classes, masks
-        self.error = None
 
-    def watch(self, x, y=None):
-        """Returns `x` and `y` as `fit` takes them, checked or to be checked as they are read."""
-        if y is not None:
-            return x, check_labels(y, self.num_classes, self.masks)
-        if isinstance(x, keras.utils.PyDataset):
-            return _WatchedDataset(x, self._check_batch), None
-        if hasattr(x, "__next__"):
-            return map(self._check_batch, x), None
-        tensorflow = sys.modules.get("tensorflow")  # whoever gives a tf.data.Dataset has imported it
-        if tensorflow is not None and isinstance(x, tensorflow.data.Dataset):
-            return self._watch_tf_dataset(x, tensorflow), None
-        return x, None
+    def check(self, labels):
+        check_labels(labels, self.num_classes)
 
-    def on_train_batch_end(self, batch, logs=None):
-        if self.error is not None:
-            raise self.error
-
-    def on_test_batch_end(self, batch, logs=None):
-        if self.error is not None and hasattr(self.model, "jax_state_sync"):
-            self.model.jax_state_sync()  # on JAX, Keras' evaluate, other than fit, loses the weights with an error
-        self.on_train_batch_end(batch)
-
-    def _check_batch(self, batch):
-        self._remember_error(keras.utils.unpack_x_y_sample_weight(batch)[1], self.masks)
-        return batch
-
-    def _remember_error(self, labels, masks=False):
-        try:
-            check_labels(labels, self.num_classes, masks)
-        except ValueError as error:
-            self.error = error
-
-    def _watch_tf_dataset(self, dataset, tensorflow):
-        _, spec, _ = keras.utils.unpack_x_y_sample_weight(dataset.element_spec)
-        key = class_key(spec)
+    def check_shapes(self, images, labels):
+        key = class_key(labels)
         if self.masks:
-            check_masks(spec, spec[key].shape)
+            check_masks(labels, labels[key].shape)
 
-        def check(boxes, classes):
-            self._remember_error({"boxes": boxes, key: classes})
-            return boxes
-
-        def check_batch(images, labels, *weights):
-            boxes = tensorflow.numpy_function(check, (labels["boxes"], labels[key]), labels["boxes"].dtype)
-            return images, {**labels, "boxes": tensorflow.ensure_shape(boxes, labels["boxes"].shape)}, *weights
-
-        return dataset.map(check_batch)
-
-
-class _WatchedDataset(keras.utils.PyDataset):
-    """A `keras.utils.PyDataset` whose batches are looked at as they are read."""
-
-    def __init__(self, dataset, look):
-        super().__init__(dataset.workers, max_queue_size=dataset.max_queue_size)
-        self.dataset, self.look = dataset, look
-
-    def __len__(self):
-        return len(self.dataset)
-
-    def __getitem__(self, index):
-        return self.look(self.dataset[index])
-
-    def on_epoch_begin(self):
-        self.dataset.on_epoch_begin()
-
-    def on_epoch_end(self):
-        self.dataset.on_epoch_end()
+    def looked_at(self, labels):
+        key = class_key(labels)
+        return {"boxes": labels["boxes"], key: labels[key]}

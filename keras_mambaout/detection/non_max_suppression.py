@@ -6,7 +6,7 @@ from keras import ops
 from keras_mambaout.arguments import check_number
 from keras_mambaout.detection.boxes import check_box_format
 from keras_mambaout.detection.rows import gather
-from keras_mambaout.layers.common import PACKAGE
+from keras_mambaout.serialization import PACKAGE
 
 
 def non_max_suppression(boxes, scores, classes, iou_threshold):

@@ -4,12 +4,12 @@ import keras
 import numpy as np
 
 from keras_mambaout.detection.boxes import clean_labels, restore_detections
-from keras_mambaout.detection.labelled_fit import LabelledFit
-from keras_mambaout.detection.labels import class_key
+from keras_mambaout.detection.labels import ObjectLabels, class_key
 from keras_mambaout.layers.pad_to_multiple import pad_to_multiple
+from keras_mambaout.models.label_checks import LabelCheckMixin
 
 
-class DetectorMixin(LabelledFit):
+class DetectorMixin(LabelCheckMixin):
     """Goes before a detector class of KerasCV or KerasHub.
 
     - Images of any size: the backbone pads them to a multiple of `size_multiple`, and anchors are
@@ -24,6 +24,11 @@ class DetectorMixin(LabelledFit):
 
     size_multiple = 32
     class_name = "classes"  # what the library calls the classes of boxes
+
+    @property
+    def label_rule(self):
+        """What labels must be; `fit` and `evaluate` check it."""
+        return ObjectLabels(self.num_classes)
 
     # === Data ===
 

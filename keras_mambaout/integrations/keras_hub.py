@@ -26,9 +26,10 @@ from keras_mambaout.arguments import check_positive_integer
 from keras_mambaout.detection.boxes import check_box_format
 from keras_mambaout.detection.non_max_suppression import MultiClassNonMaxSuppression
 from keras_mambaout.integrations.detector_mixin import DetectorMixin
-from keras_mambaout.layers.common import PACKAGE, TruncatedNormal
+from keras_mambaout.layers.common import TruncatedNormal
 from keras_mambaout.models.backbone import MambaOutBackbone
 from keras_mambaout.models.dense_prediction import dense_prediction_backbone
+from keras_mambaout.serialization import PACKAGE
 
 try:
     import keras_hub

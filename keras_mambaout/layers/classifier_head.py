@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from keras_mambaout.layers.common import PACKAGE, dense, layer_norm
+from keras_mambaout.layers.common import dense, layer_norm
+from keras_mambaout.serialization import PACKAGE
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 
 from keras_mambaout.layers import kernels
+from keras_mambaout.serialization import PACKAGE
 
 NORM_EPSILON = 1e-6  # Keras' own default is 1e-3, which the published weights were not trained with
-PACKAGE = "keras_mambaout"  # under which Keras registers our serialisable classes
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

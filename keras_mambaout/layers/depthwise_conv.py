@@ -4,7 +4,8 @@ import keras
 from keras import ops
 
 from keras_mambaout.layers import kernels
-from keras_mambaout.layers.common import PACKAGE, kernel_initializer
+from keras_mambaout.layers.common import kernel_initializer
+from keras_mambaout.serialization import PACKAGE
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

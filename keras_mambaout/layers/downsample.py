@@ -2,8 +2,9 @@
 
 import keras
 
-from keras_mambaout.layers.common import PACKAGE, layer_norm
+from keras_mambaout.layers.common import layer_norm
 from keras_mambaout.layers.strided_conv import StridedConv2D
+from keras_mambaout.serialization import PACKAGE
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

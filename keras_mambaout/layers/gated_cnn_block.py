@@ -4,10 +4,11 @@ import keras
 from keras import ops
 
 from keras_mambaout.layers import kernels
-from keras_mambaout.layers.common import PACKAGE, dense, layer_norm
+from keras_mambaout.layers.common import dense, layer_norm
 from keras_mambaout.layers.depthwise_conv import DepthwiseConv2D
 from keras_mambaout.layers.layer_scale import LayerScale
 from keras_mambaout.layers.stochastic_depth import StochasticDepth
+from keras_mambaout.serialization import PACKAGE
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -81,13 +82,13 @@ class GatedCNNBlock(keras.layers.Layer):
 
     def call(self, inputs, training=False):
         x = self.norm(inputs)
-        x = self._mixed(x) if self.fc1.quantization_mode is None else self._mixed_by_layers(x)
+        x = self._mix_tokens_fast(x) if self.fc1.quantization_mode is None else self._mix_tokens(x)
         if self.ls is not None:
             x = self.ls(x)
         return inputs + self.drop_path(x, training=training)
 
-    def _mixed(self, x):
-        """`_mixed_by_layers` as dense layers over slices of the same weights.
+    def _mix_tokens_fast(self, x):
+        """`_mix_tokens` as dense layers over slices of the same weights.
 
         Splitting and concatenating copies every feature map, slicing a kernel copies next to
         nothing: on all three backends this is the fastest form or within 5 % of it.
@@ -107,7 +108,7 @@ class GatedCNNBlock(keras.layers.Layer):
         c = kernels.gate(self.conv(c), gate_c, self.activation)
         return kernels.dense(i, fc2_kernel[:plain_dim], fc2_bias) + ops.matmul(c, fc2_kernel[plain_dim:])
 
-    def _mixed_by_layers(self, x):
+    def _mix_tokens(self, x):
         """The formula as it is written; quantized layers keep no kernel that could be sliced."""
         x = self.fc1(x)  # (B, H, W, 2 * hidden)
         gate, i, c = ops.split(x, [self.hidden_dim, 2 * self.hidden_dim - self.conv_dim], axis=-1)

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_mambaout.layers.common import PACKAGE
+from keras_mambaout.serialization import PACKAGE
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

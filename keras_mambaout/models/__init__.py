@@ -1,1 +1,3 @@
 """Backbone, classifier and the models by name."""
+
+from keras_mambaout.models.macs import count_macs

@@ -6,8 +6,9 @@ import keras
 
 from keras_mambaout import arguments, layers
 from keras_mambaout.config import STAGES, resolve_config
-from keras_mambaout.layers.common import PACKAGE, layer_norm
+from keras_mambaout.layers.common import layer_norm
 from keras_mambaout.models.freezing import freeze_layers, frozen_layer_names
+from keras_mambaout.serialization import PACKAGE
 from keras_mambaout.weights.loader import load_weights
 from keras_mambaout.weights.pretrained import resolve_weights
 

@@ -8,7 +8,7 @@ import zipfile
 
 import keras
 
-from keras_mambaout.layers.common import PACKAGE
+from keras_mambaout.serialization import PACKAGE
 
 
 def load_saved_model(path):

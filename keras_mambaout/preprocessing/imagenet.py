@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from PIL import Image
 
-from keras_mambaout.preprocessing.load_image import check_rgb
+from keras_mambaout.preprocessing.reading import check_rgb
 
 CROP_MODES = ("center", "squash")
 

@@ -5,7 +5,7 @@ import math
 import keras
 
 from keras_mambaout.arguments import check_number, is_number
-from keras_mambaout.layers.common import PACKAGE
+from keras_mambaout.serialization import PACKAGE
 
 LEAST_ALPHA = 0.1  # TensorFlow draws weights as quotients; of smaller alphas both parts underflow, which gives 1/2
 NOTHING, MIXUP, CUTMIX = range(3)

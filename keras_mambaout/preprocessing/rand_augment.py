@@ -5,9 +5,9 @@ import functools
 import keras
 
 from keras_mambaout.arguments import DATA_FORMATS, check_choice, check_number, check_positive_integer
-from keras_mambaout.layers.common import PACKAGE
-from keras_mambaout.preprocessing.load_image import check_rgb_images
 from keras_mambaout.preprocessing.rand_augment_operations import OPERATIONS
+from keras_mambaout.preprocessing.reading import check_rgb_images
+from keras_mambaout.serialization import PACKAGE
 
 MAX_MAGNITUDE = 10.0
 FILL_COLOR = (124, 116, 104)  # ImageNet's mean

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 
 from keras_mambaout.arguments import check_number, check_range
-from keras_mambaout.layers.common import PACKAGE
 from keras_mambaout.layers.image_normalization import IMAGENET_MEAN, IMAGENET_STD
-from keras_mambaout.preprocessing.load_image import check_rgb_images
+from keras_mambaout.preprocessing.reading import check_rgb_images
+from keras_mambaout.serialization import PACKAGE
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

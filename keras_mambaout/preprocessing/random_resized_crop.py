@@ -6,7 +6,7 @@ import math
 import keras
 
 from keras_mambaout.arguments import check_positive_integer, check_range
-from keras_mambaout.layers.common import PACKAGE
+from keras_mambaout.serialization import PACKAGE
 
 INTERPOLATIONS = ("bilinear", "bicubic")
 TRIES = 10

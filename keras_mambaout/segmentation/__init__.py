@@ -1,11 +1,15 @@
-"""Semantic segmentation: UperNet and its parts, and the classes of all pixels of photos of any size."""
+"""Semantic segmentation: the class of each pixel."""
 
-from keras_mambaout.segmentation.adaptive_pooling import adaptive_average_pool
-from keras_mambaout.segmentation.resize import resize_bilinear
-from keras_mambaout.segmentation.pyramid_pooling import PyramidPooling
-from keras_mambaout.segmentation.uper_head import UPerHead
-from keras_mambaout.segmentation.auxiliary_head import AuxiliaryHead
-from keras_mambaout.segmentation.upernet import UperNet, upernet
-from keras_mambaout.segmentation.segment import MULTI_SCALE, segment, slide
-from keras_mambaout.segmentation.palette import class_palette
-from keras_mambaout.segmentation.draw import draw_scenes
+from keras_mambaout.segmentation.dataset import SegmentationDataset
+from keras_mambaout.segmentation.augmentation import SegmentationAugmentation
+from keras_mambaout.segmentation.uper.model import UperNet, upernet
+from keras_mambaout.segmentation.uper.adaptive_pooling import adaptive_average_pool
+from keras_mambaout.segmentation.uper.resizing import resize_bilinear
+from keras_mambaout.segmentation.uper.pyramid_pooling import PyramidPooling
+from keras_mambaout.segmentation.uper.uper_head import UPerHead
+from keras_mambaout.segmentation.uper.auxiliary_head import AuxiliaryHead
+from keras_mambaout.segmentation.recipe import SemanticSegmentationRecipe
+from keras_mambaout.segmentation.inference import MULTI_SCALE, segment, slide
+from keras_mambaout.segmentation.evaluation import SegmentationMeanIoU, evaluate_segmenter
+from keras_mambaout.segmentation.mean_iou import confusion_matrix, format_segmentation_metrics, segmentation_metrics
+from keras_mambaout.segmentation.pictures import class_palette, draw_segmentation

@@ -1,9 +1,8 @@
 """Checks the label maps that a user gives to `fit`, before they disappear in a compiled step."""
 
-import keras
 import numpy as np
 
-from keras_mambaout.detection.labels import LabelChecker
+from keras_mambaout.models.label_checks import LabelRule
 
 
 def check_label_maps(labels, num_classes, ignore_index=255):
@@ -28,7 +27,7 @@ def check_label_maps(labels, num_classes, ignore_index=255):
         raise ValueError(
             f"Labels must be classes from 0 to {num_classes - 1} with num_classes={num_classes}, or {ignore_index} for "
             f"pixels that do not count; got {', '.join(map(str, wrong[:5]))}. ADE20K's files have classes from 1 "
-            "and 0 for no class: SceneDataset maps them."
+            "and 0 for no class: SegmentationDataset maps them."
         )
     return labels
 
@@ -43,37 +42,16 @@ def check_same_size(images, labels):
             )
 
 
-class LabelMapChecker(LabelChecker):
-    """Checks all label maps that a call of `fit` or `evaluate` reads; see `LabelChecker`."""
+class LabelMaps(LabelRule):
+    """Labels of a segmenter, as `check_label_maps` describes them."""
 
     def __init__(self, num_classes, ignore_index=255):
-        super().__init__(num_classes)
-        self.ignore_index = ignore_index
+        self.num_classes, self.ignore_index = num_classes, ignore_index
 
-    def watch(self, x, y=None):
-        if y is None:
-            return super().watch(x)
-        check_label_maps(y, self.num_classes, self.ignore_index)
-        check_same_size(np.shape(x), np.shape(y))
-        return x, y
+    def check(self, labels):
+        check_label_maps(labels, self.num_classes, self.ignore_index)
 
-    def _remember_error(self, labels, masks=False):
-        try:
-            check_label_maps(labels, self.num_classes, self.ignore_index)
-        except ValueError as error:
-            self.error = error
-
-    def _watch_tf_dataset(self, dataset, tensorflow):
-        images, labels, _ = keras.utils.unpack_x_y_sample_weight(dataset.element_spec)
-        if images.shape.rank == 4 and labels.shape.rank == 3:
-            check_same_size(images.shape, labels.shape)
-
-        def check(labels):
-            self._remember_error(labels)
-            return labels
-
-        def check_batch(images, labels, *weights):
-            checked = tensorflow.numpy_function(check, (labels,), labels.dtype)
-            return images, tensorflow.ensure_shape(checked, labels.shape), *weights
-
-        return dataset.map(check_batch)
+    def check_shapes(self, images, labels):
+        images, labels = (getattr(values, "shape", ()) for values in (images, labels))
+        if len(images) == 4 and len(labels) == 3:  # otherwise `check` has an error for it
+            check_same_size(tuple(images), tuple(labels))

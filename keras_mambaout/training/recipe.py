@@ -1,166 +1,83 @@
-"""Training recipes: every number of a training run, and a `compile` that sets them."""
+"""What the recipes of all tasks have in common: how weights are updated."""
 
 import dataclasses
-import functools
-
-import keras
 
 from keras_mambaout.arguments import (
     check_choice,
     check_number,
     check_positive_integer,
+    check_positive_number,
     check_rate,
 )
-from keras_mambaout.config import CLASSIFICATION_DROP_PATH_RATES
-from keras_mambaout.models.outputs import gives_logits
-from keras_mambaout.preprocessing.augment import Augmentation
-from keras_mambaout.training.optimization import Optimization
-from keras_mambaout.training.schedule import WarmupCosine
+from keras_mambaout.config import DENSE_PREDICTION_DROP_PATH_RATES
+from keras_mambaout.training.optimizer import AdamW
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Recipe(Optimization):
-    """The numbers of a classification training; the defaults are the paper's on ImageNet-1k.
-
-    `Recipe.paper(variant)` and `Recipe.finetune(variant)` are where to start, `dataclasses.replace(recipe,
-    epochs=100)` makes another one.
+class TrainingRecipe:
+    """The numbers of AdamW, of the batch, and of what regularises; a recipe is a subclass with further ones.
 
     The learning rate follows the batch size: `learning_rate = base_learning_rate * batch_size / base_batch_size`.
-
-    Args:
-        epochs: Passes over the training images.
-        batch_size: Images that a weight update is computed from, over all devices and accumulated steps.
-        base_learning_rate: Highest learning rate at `base_batch_size`.
-        base_batch_size: The batch size that `base_learning_rate` is meant for.
-        warmup_epochs: Epochs of linear warm-up, may be a fraction.
-        warmup_learning_rate: Learning rate of the first update.
-        min_learning_rate: Learning rate at the end of the cosine.
-        weight_decay: Of AdamW, on matrices and kernels only.
-        beta_1, beta_2, epsilon: Of AdamW.
-        label_smoothing: Share of the target that is spread over all classes.
-        drop_path_rate: Stochastic depth of the model, in `[0, 1)`; for `create_model`.
-        image_size: Side of the training images in pixels.
-        augmentation: An `Augmentation`, for `ClassificationDataset.batches`.
-        ema_momentum: Decay of an exponential moving average of the weights per update, such as 0.9999, or `None`.
-        clip_norm: Largest norm of all gradients together, or `None`.
-
-    Raises:
-        ValueError: If a number is out of range.
-
-    Example:
-    ```python
-    recipe = dataclasses.replace(Recipe.paper("mambaout_femto"), batch_size=1024)
-    model = create_model("mambaout_femto", weights=None, drop_path_rate=recipe.drop_path_rate)
-    steps = data.steps_per_epoch(recipe.batch_size)
-    recipe.compile(model, steps)
-    batches = data.batches(
-        recipe.batch_size, recipe.image_size, training=True, augmentation=recipe.augmentation, label_mode="categorical"
-    )
-    model.fit(batches, epochs=recipe.epochs)
-    ```
-
-    Source: [Yu and Wang, CVPR 2025](https://arxiv.org/abs/2405.07992), appendix on ImageNet training.
     """
 
-    epochs: int = 300
-    batch_size: int = 4096
-    base_learning_rate: float = 4e-3
-    base_batch_size: int = 4096
-    warmup_epochs: float = 20
-    warmup_learning_rate: float = 1e-6
-    min_learning_rate: float = 1e-5
-    label_smoothing: float = 0.1
-    image_size: int = 224
-    augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
-
-    monitor = "val_accuracy"  # what the best checkpoint is chosen by
-    several_devices = True
+    batch_size: int
+    base_learning_rate: float
+    base_batch_size: int
+    warmup_learning_rate: float
+    weight_decay: float = 0.05
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    drop_path_rate: float = 0.0
+    ema_momentum: float | None = None
+    clip_norm: float | None = None
 
     def __post_init__(self):
-        super().__post_init__()
-        for name in ("epochs", "image_size"):
+        for name in ("batch_size", "base_batch_size"):
             check_positive_integer(name, getattr(self, name))
-        check_rate("label_smoothing", self.label_smoothing)
-        check_number("min_learning_rate", self.min_learning_rate)
-        check_number("warmup_epochs", self.warmup_epochs, maximum=self.epochs)
+        for name in ("drop_path_rate", "beta_1", "beta_2"):
+            check_rate(name, getattr(self, name))
+        for name in ("base_learning_rate", "epsilon"):
+            check_positive_number(name, getattr(self, name))
+        for name in ("warmup_learning_rate", "weight_decay"):
+            check_number(name, getattr(self, name))
+        if self.ema_momentum is not None:
+            check_rate("ema_momentum", self.ema_momentum)
+        if self.clip_norm is not None:
+            check_positive_number("clip_norm", self.clip_norm)
+
+    @property
+    def learning_rate(self):
+        """The highest learning rate, scaled with the batch size."""
+        return self.base_learning_rate * self.batch_size / self.base_batch_size
+
+    def optimizer(self, schedule, accumulate=1):
+        """Returns the `AdamW` with this learning rate; an update is computed from `accumulate` batches."""
+        return AdamW(
+            schedule,
+            weight_decay=self.weight_decay,
+            beta_1=self.beta_1,
+            beta_2=self.beta_2,
+            epsilon=self.epsilon,
+            global_clipnorm=self.clip_norm,
+            gradient_accumulation_steps=accumulate if accumulate > 1 else None,
+            use_ema=self.ema_momentum is not None,
+            # Keras averages after each batch, also where the weights are not updated
+            ema_momentum=0.99 if self.ema_momentum is None else self.ema_momentum ** (1 / accumulate),
+        )
+
+
+class DensePredictionRecipe(TrainingRecipe):
+    """What the recipes of Mask R-CNN and UperNet share: the paper's drop path, one device, models with own losses."""
+
+    several_devices = False
 
     @classmethod
     def paper(cls, variant):
-        """Returns the paper's recipe for a model name; `rw` models get the drop path of their size."""
-        check_choice("variant", variant, tuple(CLASSIFICATION_DROP_PATH_RATES))
-        return cls(drop_path_rate=CLASSIFICATION_DROP_PATH_RATES[variant])
-
-    @classmethod
-    def finetune(cls, variant):
-        """Returns a recipe for a few thousand photos of one's own, from published weights.
-
-        Not the paper's, which does not fine-tune classifiers: 30 epochs in batches of 64 with a small learning
-        rate, crops of a third of the image or more, weak RandAugment, nothing mixed or erased, half the drop path.
-        """
-        return dataclasses.replace(
-            cls.paper(variant),
-            epochs=30,
-            batch_size=64,
-            base_learning_rate=2e-4,
-            base_batch_size=64,
-            warmup_epochs=3,
-            min_learning_rate=1e-6,
-            drop_path_rate=CLASSIFICATION_DROP_PATH_RATES[variant] / 2,
-            augmentation=Augmentation(
-                crop_scale=(0.35, 1.0), rand_augment_magnitude=5.0, erasing=0.0, mixup=0.0, cutmix=0.0
-            ),
-        )
-
-    def schedule(self, steps_per_epoch, accumulate=1):
-        """Returns the learning rate as a function of the number of batches, `accumulate` of which make an update."""
-        check_positive_integer("steps_per_epoch", steps_per_epoch)
-        check_positive_integer("accumulate", accumulate)
-        total = max(1, self.epochs * steps_per_epoch // accumulate)
-        warmup = min(total, int(self.warmup_epochs * steps_per_epoch / accumulate))
-        start = min(self.warmup_learning_rate, self.learning_rate)
-        end = min(self.min_learning_rate, self.learning_rate)
-        return WarmupCosine(self.learning_rate, total, warmup, start, end, accumulate)
-
-    def batches(self, data, batch_size, seed=None, epochs=None, shard=(0, 1)):
-        """Returns the batches of a `ClassificationDataset` for training, one-hot or mixed."""
-        return data.batches(
-            batch_size,
-            self.image_size,
-            training=True,
-            augmentation=self.augmentation,
-            label_mode="categorical",
-            seed=seed,
-            epochs=epochs,
-            shard=shard,
-        )
-
-    def validation(self, data, batch_size):
-        """Returns a function of a shard that makes the batches for `validation_data`."""
-        make = functools.partial(data.batches, batch_size, self.image_size, label_mode="categorical", weighted=True)
-        return lambda shard: make(shard=shard)
+        """Returns the paper's recipe for a model name; models that the paper did not train keep their drop path."""
+        check_choice("variant", variant, tuple(DENSE_PREDICTION_DROP_PATH_RATES))
+        return cls(drop_path_rate=DENSE_PREDICTION_DROP_PATH_RATES[variant])
 
     def compile(self, model, steps_per_epoch, accumulate=1, **kwargs):
-        """Compiles a classifier: AdamW, warm-up and cosine, label smoothing, top-1 and top-5.
-
-        Args:
-            model: A `keras.Model` with output `(B, classes)`, probabilities or logits. Labels are one-hot or mixed,
-                `(B, classes)`.
-            steps_per_epoch: Batches in an epoch of `fit`.
-            accumulate: Batches that a weight update is computed from (`gradient_accumulation_steps`): each then has
-                `batch_size / accumulate` images.
-            **kwargs: Further arguments of `model.compile`, such as `jit_compile`.
-
-        Raises:
-            ValueError: If a count is no positive integer, or the last layer does not tell probabilities from logits.
-        """
-        from_logits = gives_logits(model)
-        if from_logits is None:
-            raise ValueError(
-                "The model's last layer must have the activation softmax or none, so that its loss is known."
-            )
-        loss = keras.losses.CategoricalCrossentropy(from_logits, self.label_smoothing)
-        metrics = [keras.metrics.CategoricalAccuracy("accuracy")]
-        if model.output_shape[-1] > 5:
-            metrics.append(keras.metrics.TopKCategoricalAccuracy(5, "top_5_accuracy"))
-        optimizer = self.optimizer(self.schedule(steps_per_epoch, accumulate), accumulate)
-        model.compile(optimizer, loss, weighted_metrics=metrics, **kwargs)
+        """Compiles a model that has its losses with AdamW; arguments as those of `ClassificationRecipe.compile`."""
+        model.compile(self.optimizer(self.schedule(steps_per_epoch, accumulate), accumulate), **kwargs)

@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from keras_mambaout.layers.common import PACKAGE
+from keras_mambaout.serialization import PACKAGE
 
 
 class Warmup(keras.optimizers.schedules.LearningRateSchedule):

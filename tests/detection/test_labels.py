@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_mambaout.detection.labels import LabelChecker, check_labels
+from keras_mambaout.detection.labels import ObjectLabels, check_labels
+from keras_mambaout.models.label_checks import LabelChecker
 
 
 def labels(classes=((0, 2, -1), (1, -1, -1)), **others):
@@ -70,7 +71,7 @@ def test_watched_data(kind):
             ),
         ),
     }[kind]
-    checker = LabelChecker(num_classes=3)
+    checker = LabelChecker(ObjectLabels(num_classes=3))
     watched, nothing = checker.watch(data)
     assert nothing is None
     read = iter(watched) if kind != "PyDataset" else map(watched.__getitem__, range(len(watched)))
@@ -88,6 +89,6 @@ def test_watched_data(kind):
 def test_structure_is_checked_before_training():
     dataset = tf.data.Dataset.from_tensors((np.zeros((2, 8, 8, 3)), np.zeros(2)))
     with pytest.raises(ValueError, match="must be a dict"):
-        LabelChecker(3).watch(dataset)
+        LabelChecker(ObjectLabels(3)).watch(dataset)
     with pytest.raises(ValueError, match="got 3"):
-        LabelChecker(3).watch(np.zeros((1, 8, 8, 3)), labels(((3, 0, 0),)))
+        LabelChecker(ObjectLabels(3)).watch(np.zeros((1, 8, 8, 3)), labels(((3, 0, 0),)))

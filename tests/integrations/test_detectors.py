@@ -9,7 +9,7 @@ import tensorflow as tf
 from detectors import CASES, CLASSES
 from keras import ops
 
-from keras_mambaout.data import CocoDataset
+from keras_mambaout.detection import CocoDataset
 from keras_mambaout.integrations.load_detector import load_detector
 from keras_mambaout.layers.pad_to_multiple import pad_to_multiple
 

@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 from detectors import CASES
 
-from keras_mambaout.data import CocoDataset
-from keras_mambaout.detection import mask_rcnn
-from keras_mambaout.evaluation import evaluate_detector
+from keras_mambaout.detection import CocoDataset, evaluate_detector, mask_rcnn
 
 pytestmark = pytest.mark.usefixtures("optimized")
 

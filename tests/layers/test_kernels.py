@@ -147,7 +147,7 @@ def test_block_is_its_formula(activation, expansion_ratio, conv_ratio):
     class Formula(GatedCNNBlock):
         """The block with the formula's own layers, and the operations of Keras in the gate."""
 
-        _mixed = GatedCNNBlock._mixed_by_layers
+        _mix_tokens_fast = GatedCNNBlock._mix_tokens
 
     x = np.random.default_rng(5).normal(size=(2, 6, 5, 12)).astype("float32")
     arguments = {"activation": activation, "expansion_ratio": expansion_ratio, "conv_ratio": conv_ratio}

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from project.readme_table import function_name
+from readme_table import function_name
 from small_model import create, predict
 
 import keras_mambaout

@@ -5,8 +5,8 @@ import inspect
 import keras
 import numpy as np
 import pytest
-from conftest import ROOT
 from keras import ops
+from paths import ROOT
 from small_model import create, predict
 
 import keras_mambaout

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import seeded
-from conftest import ROOT
+from paths import ROOT
 from PIL import Image
 
 from keras_mambaout import decode_predictions, load_image, preprocess_input, resize_and_center_crop

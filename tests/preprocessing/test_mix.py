@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from keras_mambaout.preprocessing.augment import StatelessSeeds
+from keras_mambaout.classification.augmentation import StatelessSeeds
 from keras_mambaout.preprocessing.mix import CUTMIX, MIXUP, NOTHING, MixUpOrCutMix
 
 BATCH = 16

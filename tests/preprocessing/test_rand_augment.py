@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import seeded
 import tensorflow as tf
-from conftest import ROOT
 from keras import ops
+from paths import ROOT
 
+from keras_mambaout.classification.augmentation import StatelessSeeds
 from keras_mambaout.preprocessing import rand_augment
-from keras_mambaout.preprocessing.augment import StatelessSeeds
 from keras_mambaout.preprocessing.rand_augment import OPERATIONS, RandAugment
 
 TIMM = dict(np.load(ROOT / "tests" / "fixtures" / "timm_augment.npz"))

@@ -7,7 +7,7 @@ import seeded
 import tensorflow as tf
 from PIL import Image
 
-from keras_mambaout.preprocessing.augment import StatelessSeeds
+from keras_mambaout.classification.augmentation import StatelessSeeds
 from keras_mambaout.preprocessing.random_resized_crop import RandomResizedCrop
 
 RATIO = (3 / 4, 4 / 3)

@@ -18,9 +18,9 @@ import tiny_coco
 from pycocotools import mask as coder
 
 import keras_mambaout
-from keras_mambaout.data.ade20k import ade20k_classes
 from keras_mambaout.integrations import load_detector
 from keras_mambaout.models.saved import load_saved_model
+from keras_mambaout.segmentation.ade20k import ade20k_classes
 
 ROOT = pathlib.Path(__file__).parents[2]
 SCRIPTS = [path for path in sorted(ROOT.glob("examples/[0-9][0-9]_*.py")) if not path.name.startswith("00_")]
@@ -217,7 +217,7 @@ def test_upernet(execute, data_dir, tmp_path):
 def test_train_imagenet(execute, flowers, tmp_path):
     settings = {"data_dir": str(flowers), "model": "mambaout_test", "image_size": 32, "batch_size": 4, "epochs": 2}
     printed = execute("05_train_imagenet", **settings, accumulate=2, output="out")
-    assert "learning rate up to 3.9e-06, drop path 0.0, Augmentation(" in printed
+    assert "learning rate up to 3.9e-06, drop path 0.0, ClassificationAugmentation(" in printed
     assert "Epoch 2/2" in printed and "% of 4 images for validation" in printed
     assert (tmp_path / "out" / "curves.png").stat().st_size > 10_000
     assert keras.models.load_model(tmp_path / "out" / "last.keras").output_shape == (None, 2)

@@ -8,10 +8,10 @@ import subprocess
 import sys
 
 import seeded
-from conftest import ROOT
+from hub_server import HubServer
+from paths import ROOT
 from PIL import Image
-from project.readme_table import with_table
-from weights.hub_server import HubServer
+from readme_table import with_table
 
 import keras_mambaout
 
@@ -19,7 +19,7 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_table_of_models_is_that_of_the_package():
-    assert with_table(README) == README, "run: python tests/project/readme_table.py"
+    assert with_table(README) == README, "run: python tests/helpers/readme_table.py"
 
 
 def test_first_lines_run(tmp_path, seeded_file):

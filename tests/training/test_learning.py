@@ -6,13 +6,12 @@ import keras
 import pytest
 
 import keras_mambaout
-from keras_mambaout.data import ClassificationDataset
-from keras_mambaout.evaluation import evaluate_classifier
-from keras_mambaout.training import Recipe, train
+from keras_mambaout.classification import ClassificationDataset, ClassificationRecipe, evaluate_classifier
+from keras_mambaout.training import train
 
 # The paper's recipe scaled down to 1000 photos: the fine-tuning recipe's augmentation, without weights to start from.
 CIFAR = dataclasses.replace(
-    Recipe.finetune("mambaout_test"),
+    ClassificationRecipe.finetune("mambaout_test"),
     epochs=120,
     warmup_epochs=12,
     batch_size=32,

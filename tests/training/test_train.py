@@ -15,8 +15,8 @@ import run_worker
 import seeded
 from PIL import Image
 
-from keras_mambaout.data import ClassificationDataset
-from keras_mambaout.training import Recipe, train
+from keras_mambaout.classification import ClassificationDataset, ClassificationRecipe
+from keras_mambaout.training import train
 
 WORKER = pathlib.Path(run_worker.__file__)
 
@@ -63,7 +63,7 @@ def test_a_run_leaves_its_files(unbroken, images):
 def test_killed_at_three_points_a_run_ends_like_one_that_was_not(unbroken, images, tmp_path):
     output, history = unbroken
     command = [sys.executable, str(WORKER), str(images), str(tmp_path / "killed"), "step", "backup", "between"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, WORKER.parents[:3]))}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (WORKER.parent, WORKER.parents[2])))}
     killed = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert killed.stdout.splitlines()[-1] == "[-9, -9, -9]", killed.stderr[-2000:]
     assert [path.name for path in (tmp_path / "killed" / "backup").glob("epoch-*")] == ["epoch-0001.npz"]
@@ -120,7 +120,7 @@ def test_another_run_in_the_folder_is_refused(unbroken, images):
 def test_what_does_not_fit_is_refused(images, tmp_path):
     refused(images, tmp_path / "a", "The model has 3 classes, the training images have 2", classes=3)
     refused(images, tmp_path / "a", "8 images does not go into 3 accumulated steps", accumulate=3)
-    refused(images, tmp_path / "a", "24 images are not one batch of 64", Recipe.finetune("mambaout_test"))
+    refused(images, tmp_path / "a", "24 images are not one batch of 64", ClassificationRecipe.finetune("mambaout_test"))
     (tmp_path / "file").write_text("")
     refused(images, tmp_path / "file", "Cannot write into the folder")
     assert os.listdir(tmp_path) == ["file"]

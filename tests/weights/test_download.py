@@ -4,8 +4,8 @@ import pathlib
 
 import numpy as np
 import pytest
+from hub_server import HubServer
 from huggingface_hub import constants
-from weights.hub_server import HubServer
 
 import keras_mambaout
 from keras_mambaout.weights.download import DownloadError, download

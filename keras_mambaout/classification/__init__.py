@@ -1,0 +1,7 @@
+"""Classification: the class of an image."""
+
+from keras_mambaout.classification.dataset import ClassificationDataset
+from keras_mambaout.classification.augmentation import ClassificationAugmentation
+from keras_mambaout.classification.recipe import ClassificationRecipe
+from keras_mambaout.classification.evaluation import evaluate_classifier
+from keras_mambaout.classification.pictures import draw_batch

@@ -1,0 +1,129 @@
+"""COCO's mean average precision, by pycocotools."""
+
+import contextlib
+import io
+
+import numpy as np
+
+from keras_mambaout.arguments import check_choice, check_positive_integer
+from keras_mambaout.extras import import_extra
+
+METRICS = {  # name -> range of areas, IoU threshold (None: the mean of all ten)
+    "AP": ("all", None),
+    "AP50": ("all", 0.5),
+    "AP75": ("all", 0.75),
+    "APs": ("small", None),
+    "APm": ("medium", None),
+    "APl": ("large", None),
+}
+RESULT_KEYS = {"bbox": "bbox", "segm": "segmentation"}  # iou_type -> what results must have
+IOU_TYPES = tuple(RESULT_KEYS)
+
+
+def coco_metrics(ground_truth, results, iou_type="bbox", max_detections=100):
+    """Returns COCO's average precision.
+
+    `AP = mean of p(class, IoU, recall)` over the classes that have objects, the IoU thresholds 0.50,
+    0.55, ..., 0.95 and the recalls 0, 0.01, ..., 1, where `p` is the highest precision at that recall
+    or a higher one. `AP50` and `AP75` are at one threshold; `APs`, `APm` and `APl` over objects of areas
+    below 32^2, up to 96^2, and above. What a crowd covers counts neither for nor against.
+
+    Args:
+        ground_truth: Labels in COCO's format, as `CocoDataset.ground_truth` has them.
+        results: Detections in COCO's format, as `detections_to_results` returns them. Those on images
+            that are not in `ground_truth` are left out.
+        iou_type: `"bbox"`, or `"segm"` for masks.
+        max_detections: How many detections of an image and class count, those of the highest scores.
+
+    Returns:
+        `{"AP", "AP50", "AP75", "APs", "APm", "APl"}`, floats from 0 to 1; NaN where there are no
+        objects of that size.
+
+    Raises:
+        ValueError: If `iou_type` is another, or entries lack boxes or masks for it.
+        ImportError: If pycocotools is not installed.
+
+    Example:
+    ```python
+    coco_metrics(dataset.ground_truth, results)["AP"]  # 0.412
+    ```
+
+    Source: [COCO's detection evaluation](https://cocodataset.org/#detection-eval)
+    """
+    check_choice("iou_type", iou_type, IOU_TYPES)
+    check_positive_integer("max_detections", max_detections)
+    coco, cocoeval = import_extra("pycocotools.coco"), import_extra("pycocotools.cocoeval")
+    images = {image["id"] for image in ground_truth["images"]}
+    objects = [item for item in ground_truth["annotations"] if item["image_id"] in images]
+    detections = [item for item in results if item["image_id"] in images]
+    check_entries("ground truth", objects, iou_type)
+    check_entries("results", detections, iou_type)
+
+    evaluation = cocoeval.COCOeval(
+        _index(coco, ground_truth, objects), _index(coco, ground_truth, _with_area(detections, iou_type)), iou_type
+    )
+    evaluation.params.maxDets = [max_detections]
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation.evaluate()
+        evaluation.accumulate()
+    thresholds, ranges = evaluation.params.iouThrs, evaluation.params.areaRngLbl
+    precision = evaluation.eval["precision"][..., 0]  # (thresholds, recalls, classes, ranges)
+    metrics = {}
+    for name, (area, threshold) in METRICS.items():
+        rows = slice(None) if threshold is None else np.isclose(thresholds, threshold)
+        values = precision[rows][..., ranges.index(area)]
+        values = values[values > -1]  # -1: no objects of this class and size
+        metrics[name] = float(np.mean(values)) if values.size else float("nan")
+    return metrics
+
+
+def check_entries(name, entries, iou_type):
+    """Raises a `ValueError` if labels or results lack the boxes or masks that an `iou_type` compares."""
+    key = RESULT_KEYS[iou_type]
+    missing = sum(key not in entry for entry in entries)
+    if missing:
+        raise ValueError(f"iou_type={iou_type!r} needs {key!r}, {missing} of {len(entries)} {name} have none.")
+
+
+def _with_area(results, iou_type):
+    if iou_type == "bbox":
+        return [{**result, "area": _box_area(result)} for result in results]
+    area = import_extra("pycocotools.mask").area
+    return [{**result, "area": float(area(result["segmentation"]))} for result in results]
+
+
+def _box_area(item):
+    return item["bbox"][2] * item["bbox"][3] if "bbox" in item else 0
+
+
+def _index(coco, ground_truth, annotations):
+    """Returns pycocotools' index of copies, numbered from 1 (0 is its sign for "no match")."""
+    index = coco.COCO()
+    index.dataset = {
+        "images": ground_truth["images"],
+        "categories": ground_truth["categories"],
+        "annotations": [
+            {"area": _box_area(item), "iscrowd": 0, **item, "id": number}
+            for number, item in enumerate(annotations, start=1)
+        ],
+    }
+    with contextlib.redirect_stdout(io.StringIO()):
+        index.createIndex()
+    return index
+
+
+def format_coco_metrics(metrics):
+    """Returns metrics as a table of one row, in Markdown; NaN is shown as a dash.
+
+    Example:
+    ```python
+    print(format_coco_metrics({"AP": 0.4123, "AP50": 0.6, "APs": float("nan")}))
+    # |    AP |  AP50 |   APs |
+    # | ----: | ----: | ----: |
+    # | 0.412 | 0.600 |     - |
+    ```
+    """
+    width = max(5, *map(len, metrics))
+    numbers = ["-" if np.isnan(value) else f"{value:.3f}" for value in metrics.values()]
+    rows = (metrics, ["-" * (width - 1) + ":"] * len(numbers), numbers)
+    return "\n".join("| " + " | ".join(f"{cell:>{width}}" for cell in row) + " |" for row in rows)

@@ -1,0 +1,163 @@
+"""A detector's average precision on a data set, after training and during it."""
+
+import keras
+
+from keras_mambaout.arguments import check_positive_integer
+from keras_mambaout.detection.average_precision import IOU_TYPES, check_entries, coco_metrics
+from keras_mambaout.detection.boxes import box_format_of
+from keras_mambaout.detection.coco_results import detections_to_results
+from keras_mambaout.detection.resizing import ResizeRule
+from keras_mambaout.extras import progress_bar
+
+
+def evaluate_detector(
+    model,
+    dataset,
+    batch_size=8,
+    image_size=None,
+    shortest_edge=None,
+    longest_edge=1333,
+    verbose="auto",
+    iou_type="bbox",
+    max_detections=100,
+):
+    """Returns COCO's average precision of a detector on a data set.
+
+    Args:
+        model: A model with the attribute `bounding_box_format` whose `predict_on_batch` takes images
+            0-255 `(B, H, W, 3)` and returns decoded detections, as `detections_to_results` takes them.
+            With an attribute `takes_sizes` that is true, it takes a dict of `"images"` and `"sizes"`,
+            as `CocoDataset.batches(sizes=True)` has them.
+        dataset: A `CocoDataset`.
+        batch_size: Images in a batch.
+        image_size: How images are resized; exactly one of it and `shortest_edge`, as for
+            `CocoDataset.batches`.
+        shortest_edge: See `image_size`.
+        longest_edge: See `CocoDataset.batches`.
+        verbose: 1 shows a progress bar, 0 none, `"auto"` one where stdout is a terminal.
+        iou_type: `"bbox"`, or for models that return `"masks"` also `"segm"`, or both, `("bbox", "segm")`.
+        max_detections: How many detections of an image and class count.
+
+    Returns:
+        What `coco_metrics` returns; for several `iou_type`s a dict of it, by type.
+
+    Raises:
+        ValueError: If the model is no detector, or an argument is outside of what is listed above.
+
+    Example:
+    ```python
+    metrics = evaluate_detector(model, dataset, image_size=640)
+    print(format_coco_metrics(metrics))
+    metrics = evaluate_detector(mask_rcnn, dataset, shortest_edge=800, iou_type=("bbox", "segm"))
+    print(metrics["bbox"]["AP"], metrics["segm"]["AP"])
+    ```
+    """
+    bounding_box_format = box_format_of(model)
+    iou_types = _iou_types(iou_type)
+    for name in iou_types:
+        check_entries("ground truth", dataset.ground_truth["annotations"], name)
+    sizes = getattr(model, "takes_sizes", False)
+    batches = dataset.batches(batch_size, image_size, shortest_edge, longest_edge, sizes=sizes)
+    update = progress_bar(len(dataset), verbose, "image")
+    results, done = [], 0
+    for images, labels in batches.as_numpy_iterator():
+        image_ids = labels["image_id"].tolist()
+        original_sizes = [dataset.image_size(image_id) for image_id in image_ids] if "segm" in iou_types else None
+        results += detections_to_results(
+            _to_numpy(model.predict_on_batch(images)),
+            image_ids,
+            labels["scale"],
+            dataset.category_ids,
+            bounding_box_format,
+            (images["images"] if sizes else images).shape[1:3],
+            original_sizes,
+        )
+        done += len(image_ids)
+        update(done)
+    metrics = {name: coco_metrics(dataset.ground_truth, results, name, max_detections) for name in iou_types}
+    return metrics[iou_type] if isinstance(iou_type, str) else metrics
+
+
+class CocoMeanAveragePrecision(keras.callbacks.Callback):
+    """Adds COCO's average precision to the logs of `fit`, as `val_AP`, `val_AP50`, ...
+
+    With several `iou_type`s the names are `val_bbox_AP`, ..., `val_segm_AP`, ... Put it before callbacks
+    that monitor it, such as `EarlyStopping(monitor="val_AP", mode="max")`.
+
+    Args:
+        dataset: A `CocoDataset`.
+        batch_size: Images in a batch.
+        image_size: How images are resized; exactly one of it and `shortest_edge`, as for
+            `CocoDataset.batches`.
+        shortest_edge: See `image_size`.
+        longest_edge: See `CocoDataset.batches`.
+        every: Evaluates after each so many epochs; in between the logs are without these keys.
+        prefix: What the names in the logs begin with.
+        verbose: As for `evaluate_detector`.
+        iou_type: `"bbox"`, or for models that return `"masks"` also `"segm"`, or both, `("bbox", "segm")`.
+
+    Raises:
+        ValueError: If an argument is outside of what is listed above, or the model is no detector.
+
+    Example:
+    ```python
+    precision = CocoMeanAveragePrecision(val_dataset, image_size=640)
+    best = keras.callbacks.ModelCheckpoint("best.keras", monitor="val_AP", mode="max", save_best_only=True)
+    model.fit(train_dataset.batches(image_size=640, training=True), epochs=12, callbacks=[precision, best])
+    ```
+    """
+
+    def __init__(
+        self,
+        dataset,
+        batch_size=8,
+        image_size=None,
+        shortest_edge=None,
+        longest_edge=1333,
+        every=1,
+        prefix="val_",
+        verbose=0,
+        iou_type="bbox",
+    ):
+        super().__init__()
+        ResizeRule(image_size, shortest_edge, longest_edge)
+        _iou_types(iou_type)
+        self.dataset, self.every, self.prefix = dataset, check_positive_integer("every", every), prefix
+        self.options = {
+            "batch_size": check_positive_integer("batch_size", batch_size),
+            "image_size": image_size,
+            "shortest_edge": shortest_edge,
+            "longest_edge": longest_edge,
+            "verbose": verbose,
+            "iou_type": iou_type,
+        }
+
+    def on_train_begin(self, logs=None):
+        box_format_of(self.model)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.every == 0 and logs is not None:
+            metrics = evaluate_detector(self.model, self.dataset, **self.options)
+            logs.update({f"{self.prefix}{name}": value for name, value in _flat(metrics).items()})
+
+
+def _iou_types(iou_type):
+    """Returns one `iou_type` or several as a tuple, checked."""
+    names = (iou_type,) if isinstance(iou_type, str) else iou_type
+    if not isinstance(names, (tuple, list)) or not names or any(name not in IOU_TYPES for name in names):
+        allowed = ", ".join(map(repr, IOU_TYPES))
+        raise ValueError(f"`iou_type` must be one of {allowed}, or a tuple of them, got {iou_type!r}.")
+    return tuple(names)
+
+
+def _flat(metrics):
+    """Returns `{"AP": ...}` as it is, and `{"bbox": {"AP": ...}, ...}` as `{"bbox_AP": ..., ...}`."""
+    if not isinstance(next(iter(metrics.values())), dict):
+        return metrics
+    return {f"{kind}_{name}": value for kind, values in metrics.items() for name, value in values.items()}
+
+
+def _to_numpy(predictions):
+    if not isinstance(predictions, dict):
+        return predictions
+    return {key: keras.ops.convert_to_numpy(value) for key, value in predictions.items()}

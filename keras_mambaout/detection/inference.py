@@ -1,0 +1,94 @@
+"""Objects in photos of any size, in pixels of the photos."""
+
+import keras
+import numpy as np
+
+from keras_mambaout.arguments import check_choice
+from keras_mambaout.detection.boxes import box_format_of
+from keras_mambaout.detection.predicted_masks import encode_masks, paste_masks
+from keras_mambaout.preprocessing.fitting import check_size, fit, letterbox
+
+MASK_FORMS = ("image", "rle", "box")
+
+
+def detect(model, photos, image_size=640, confidence_threshold=0.5, batch_size=8, masks="image"):
+    """Finds objects in photos.
+
+    Photos are letterboxed to one size, go through the detector, and boxes and masks come back in
+    pixels of each photo.
+
+    Args:
+        model: A detector: its `predict_on_batch` returns decoded boxes in `bounding_box_format`, and
+            perhaps `"masks"`. With an attribute `takes_sizes` that is true it takes a dict of `"images"`
+            and `"sizes"`, the height and width of each without padding.
+        photos: List of uint8 arrays `(H, W, 3)` of any sizes, as `load_image` returns them.
+        image_size: Size that photos are resized to fit in, an integer or `(H, W)`.
+        confidence_threshold: Detections below are left out. The model leaves out those below its own.
+        batch_size: Photos at a time.
+        masks: What a model that finds masks adds: `"image"` gives masks as large as the photo, `"rle"`
+            COCO's run lengths of them, which take little memory, and `"box"` what the model puts out.
+            Without effect on other models.
+
+    Returns:
+        For each photo a dict of arrays by descending score: `"boxes"` `(n, 4)` as `"xyxy"`, clipped to
+        the photo, `"scores"` `(n,)` and `"classes"` `(n,)`, integers; of a model that finds masks also
+        `"masks"`: boolean `(n, H, W)`, a list of run lengths, or floats `(n, M, M)` from 0 to 1 in the
+        frames of the boxes.
+
+    Raises:
+        ValueError: If the model is no detector, or an argument is outside of what is listed above.
+
+    Example:
+    ```python
+    photo = keras_mambaout.load_image("photo.jpg")
+    (found,) = detect(detector, [photo])
+    picture = draw_detections(photo, **found, class_names=class_names)
+    ```
+    """
+    bounding_box_format = box_format_of(model)
+    size = check_size("image_size", image_size)
+    check_choice("masks", masks, MASK_FORMS)
+    found = []
+    for start in range(0, len(photos), batch_size):
+        chosen = photos[start : start + batch_size]
+        images, scales = zip(*(letterbox(photo, size) for photo in chosen), strict=True)
+        inputs = np.stack(images)
+        if getattr(model, "takes_sizes", False):
+            sizes = [fit(photo.shape[:2], size) for photo in chosen]
+            inputs = {"images": inputs, "sizes": np.array(sizes, "int32")}
+        predictions = _to_numpy(model.predict_on_batch(inputs), bounding_box_format, size)
+        for row, (photo, scale) in enumerate(zip(chosen, scales, strict=True)):
+            objects = {key: values[row] for key, values in predictions.items()}
+            found.append(_of_photo(objects, photo.shape[:2], scale, confidence_threshold, masks))
+    return found
+
+
+def _to_numpy(predictions, bounding_box_format, size):
+    """Returns boxes as `"xyxy"` in pixels, scores, classes and perhaps masks of a batch."""
+    values = {
+        "boxes": keras.utils.bounding_boxes.convert_format(
+            predictions["boxes"], source=bounding_box_format, target="xyxy", height=size[0], width=size[1]
+        ),
+        "scores": predictions["confidence"],
+        "classes": predictions.get("classes", predictions.get("labels")),
+    }
+    if "masks" in predictions:
+        values["masks"] = predictions["masks"]
+    return {key: keras.ops.convert_to_numpy(value) for key, value in values.items()}
+
+
+def _of_photo(objects, size, scale, confidence_threshold, masks):
+    """Returns the objects of a photo, in its pixels."""
+    kept = objects["scores"] >= max(confidence_threshold, 0.0)  # -1 is padding
+    (height, width), (vertical, horizontal) = size, scale
+    boxes = objects["boxes"][kept] / (horizontal, vertical, horizontal, vertical)
+    found = {
+        "boxes": np.clip(boxes, 0, (width, height, width, height)),
+        "scores": objects["scores"][kept],
+        "classes": objects["classes"][kept].astype(int),
+    }
+    if "masks" in objects:
+        in_boxes = objects["masks"][kept]
+        drawn = {"image": paste_masks, "rle": encode_masks}
+        found["masks"] = in_boxes if masks == "box" else drawn[masks](in_boxes, boxes, size)
+    return found

@@ -1,0 +1,58 @@
+"""The second stage: what is in a proposal, and where exactly."""
+
+import keras
+from keras import ops
+
+from keras_mambaout.layers.head_layers import dense
+from keras_mambaout.serialization import PACKAGE
+
+CLASS_DEVIATION, DELTA_DEVIATION = 0.01, 0.001  # of the initial kernels
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class BoxHead(keras.layers.Layer):
+    """Two hidden dense layers with ReLU, then classes and a box for each class.
+
+    Args:
+        num_classes: Number of classes `C`, without background.
+        units: Units of the hidden layers.
+
+    Shapes:
+        `(B, R, S, S, channels)` -> logits `(B, R, C + 1)`, the last of which is background, and deltas
+        `(B, R, C, 4)`.
+
+    Example:
+    ```python
+    logits, deltas = BoxHead(num_classes=80)(features)  # (B, 1000, 7, 7, 256)
+    ```
+
+    Source: [Lin et al., Feature pyramid networks](https://arxiv.org/abs/1612.03144), section 4.2
+    """
+
+    def __init__(self, num_classes, units=1024, **kwargs):
+        super().__init__(**kwargs)
+        self.num_classes, self.units = num_classes, units
+
+    def build(self, input_shape):
+        _, _, height, width, channels = input_shape
+        inputs, units, dtype = height * width * channels, self.units, self.dtype_policy
+        self.hidden_1 = dense(units, inputs, "hidden_1", dtype, activation="relu")
+        self.hidden_2 = dense(units, units, "hidden_2", dtype, activation="relu")
+        self.logits = dense(self.num_classes + 1, units, "logits", dtype, CLASS_DEVIATION)
+        self.deltas = dense(4 * self.num_classes, units, "deltas", dtype, DELTA_DEVIATION)
+        self.hidden_1.build((None, None, inputs))
+        for layer in (self.hidden_2, self.logits, self.deltas):
+            layer.build((None, None, units))
+
+    def call(self, inputs):
+        batch, rows = ops.shape(inputs)[:2]
+        flat = ops.reshape(inputs, (batch, rows, self.hidden_1.kernel.shape[0]))
+        hidden = self.hidden_2(self.hidden_1(flat))
+        deltas = ops.reshape(self.deltas(hidden), (batch, rows, self.num_classes, 4))
+        return self.logits(hidden), deltas
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:2], self.num_classes + 1), (*input_shape[:2], self.num_classes, 4)
+
+    def get_config(self):
+        return {**super().get_config(), "num_classes": self.num_classes, "units": self.units}

@@ -1,0 +1,126 @@
+"""A segmenter's mean intersection over union on a data set, after training and during it."""
+
+import keras
+import numpy as np
+
+from keras_mambaout.arguments import check_positive_integer
+from keras_mambaout.extras import progress_bar
+from keras_mambaout.segmentation.inference import check_resizing, segment
+from keras_mambaout.segmentation.mean_iou import confusion_matrix, segmentation_metrics
+
+
+def evaluate_segmenter(
+    model,
+    dataset,
+    crop_size=512,
+    stride=341,
+    shortest_edge=512,
+    longest_edge=2048,
+    scales=(1.0,),
+    flip=False,
+    batch_size=1,
+    verbose="auto",
+):
+    """Returns the metrics of ADE20K of a model on a data set.
+
+    Images are looked at as by `segment`, and compared with the label maps at their own size.
+
+    Args:
+        model: A `UperNet`, or another model whose `predict_on_batch` returns logits `(B, H, W, classes)`.
+        dataset: A `SegmentationDataset`.
+        crop_size: As for `segment`, and so are the next five.
+        stride: See above.
+        shortest_edge: See above.
+        longest_edge: See above.
+        scales: See above.
+        flip: See above.
+        batch_size: Windows at a time.
+        verbose: 1 shows a progress bar, 0 none, `"auto"` one where stdout is a terminal.
+
+    Returns:
+        What `segmentation_metrics` returns.
+
+    Raises:
+        ValueError: If the model has another number of classes than the data set, a label map is wrong, or an argument
+            is outside of what is listed above.
+
+    Example:
+    ```python
+    metrics = evaluate_segmenter(model, SegmentationDataset.from_ade20k("ADEChallengeData2016", "validation"))
+    print(format_segmentation_metrics(metrics))
+    multi_scale = evaluate_segmenter(model, dataset, scales=MULTI_SCALE, flip=True)
+    ```
+    """
+    _check_classes(model, dataset)
+    options = {"crop_size": crop_size, "stride": stride, "shortest_edge": shortest_edge, "longest_edge": longest_edge}
+    update = progress_bar(len(dataset), verbose, "image")
+    confusion = np.zeros((dataset.num_classes,) * 2, "int64")
+    for number in range(len(dataset)):
+        image, labels = dataset.load(number)
+        (classes,) = segment(model, [image], **options, scales=scales, flip=flip, batch_size=batch_size)
+        confusion += confusion_matrix(labels, classes, dataset.num_classes)
+        update(number + 1)
+    return segmentation_metrics(confusion, dataset.class_names)
+
+
+class SegmentationMeanIoU(keras.callbacks.Callback):
+    """Adds the metrics of ADE20K to the logs of `fit`, as `val_mIoU`, `val_mean_accuracy` and `val_pixel_accuracy`.
+
+    Put it before callbacks that monitor them, such as `EarlyStopping(monitor="val_mIoU", mode="max")`.
+
+    Args:
+        dataset: A `SegmentationDataset`.
+        every: Evaluates after each so many epochs; in between the logs are without these keys.
+        prefix: What the names in the logs begin with.
+        **options: Of `evaluate_segmenter`, such as `shortest_edge`; it is silent unless they say `verbose`.
+
+    Raises:
+        ValueError: If an argument is outside of what is listed above, or the model has other classes.
+
+    Example:
+    ```python
+    callback = SegmentationMeanIoU(val_dataset, every=10)
+    model.fit(train_dataset.batches(16, training=True), epochs=127, callbacks=[callback])
+    ```
+    """
+
+    def __init__(
+        self,
+        dataset,
+        every=1,
+        prefix="val_",
+        crop_size=512,
+        stride=341,
+        shortest_edge=512,
+        longest_edge=2048,
+        scales=(1.0,),
+        **options,
+    ):
+        super().__init__()
+        check_resizing(crop_size, stride, shortest_edge, longest_edge, scales)
+        self.dataset, self.every, self.prefix = dataset, check_positive_integer("every", every), prefix
+        self.options = {
+            "verbose": 0,
+            **options,
+            "crop_size": crop_size,
+            "stride": stride,
+            "shortest_edge": shortest_edge,
+        }
+        self.options |= {"longest_edge": longest_edge, "scales": scales}
+
+    def on_train_begin(self, logs=None):
+        _check_classes(self.model, self.dataset)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.every == 0 and logs is not None:
+            metrics = evaluate_segmenter(self.model, self.dataset, **self.options)
+            logs.update({f"{self.prefix}{name}": value for name, value in metrics.items() if name != "classes"})
+
+
+def _check_classes(model, dataset):
+    classes = getattr(model, "num_classes", dataset.num_classes)
+    if classes != dataset.num_classes:
+        raise ValueError(
+            f"The model has {classes} classes, the data set has {dataset.num_classes}. Make the model with "
+            f"num_classes={dataset.num_classes}, or give the data set the classes that the model was trained with."
+        )

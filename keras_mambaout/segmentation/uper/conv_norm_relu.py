@@ -1,0 +1,74 @@
+"""The layer that the heads are made of."""
+
+import keras
+from keras import ops
+
+from keras_mambaout.layers.head_layers import convolution, he
+from keras_mambaout.serialization import PACKAGE
+
+NORM_MOMENTUM = 0.9  # of the moving averages; 0.1 in PyTorch's sense
+NORM_EPSILON = 1e-5
+CLASSIFIER_DEVIATION = 0.01  # of the initial kernels of the last layers
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class ConvNormReLU(keras.layers.Layer):
+    """A convolution without bias that keeps height and width, batch normalisation, and ReLU.
+
+    `y = max(gamma * (conv(x) - mean) / sqrt(variance + 1e-5) + beta, 0)`, with mean and variance of the batch in
+    training, and else their moving averages, `average <- 0.9 * average + 0.1 * value`. (PyTorch's average of
+    variances is that of `n / (n - 1)` times the variance of `n` values.)
+
+    Args:
+        filters: Channels out.
+        kernel_size: Side of the kernel, odd.
+
+    Shapes:
+        `(B, H, W, C)` -> `(B, H, W, filters)`.
+
+    Example:
+    ```python
+    ConvNormReLU(512, 3)(keras.ops.ones((1, 16, 16, 96))).shape  # (1, 16, 16, 512)
+    ```
+
+    Source: `ConvModule` of [mmcv](https://github.com/open-mmlab/mmcv), with its initial values
+    """
+
+    def __init__(self, filters, kernel_size, **kwargs):
+        super().__init__(**kwargs)
+        self.filters, self.kernel_size = filters, kernel_size
+
+    def build(self, input_shape):
+        self.conv = convolution(
+            self.filters,
+            self.kernel_size,
+            input_shape[-1],
+            "conv",
+            self.dtype_policy,
+            he(self.kernel_size**2 * self.filters),
+            use_bias=False,
+        )
+        self.norm = keras.layers.BatchNormalization(
+            momentum=NORM_MOMENTUM, epsilon=NORM_EPSILON, dtype=self.dtype_policy, name="norm"
+        )
+        self.conv.build(input_shape)
+        self.norm.build((*input_shape[:-1], self.filters))
+
+    def call(self, inputs, training=False):
+        return ops.relu(self.norm(self.conv(inputs), training=training))
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.filters)
+
+    def get_config(self):
+        return {**super().get_config(), "filters": self.filters, "kernel_size": self.kernel_size}
+
+
+def classifier(num_classes, inputs, dtype):
+    """Returns the last layer of a head, a 1x1 convolution to logits."""
+    return convolution(num_classes, 1, inputs, "classifier", dtype, CLASSIFIER_DEVIATION)
+
+
+def channel_dropout(rate, dtype):
+    """Returns the layer before it, which in training sets whole channels to 0."""
+    return keras.layers.SpatialDropout2D(rate, data_format="channels_last", dtype=dtype, name="dropout")

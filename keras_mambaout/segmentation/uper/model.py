@@ -1,0 +1,225 @@
+"""UperNet over MambaOut: the paper's system for ADE20K."""
+
+import keras
+from keras import ops
+
+from keras_mambaout.arguments import check_number, check_positive_integer, check_rate
+from keras_mambaout.models.dense_prediction import ALL_LEVELS, dense_prediction_backbone
+from keras_mambaout.models.label_checks import LabelCheckMixin
+from keras_mambaout.segmentation.labels import LabelMaps, check_same_size
+from keras_mambaout.segmentation.uper.auxiliary_head import AuxiliaryHead
+from keras_mambaout.segmentation.uper.losses import counted_pixels, cross_entropy
+from keras_mambaout.segmentation.uper.resizing import resize_bilinear
+from keras_mambaout.segmentation.uper.uper_head import UPerHead
+from keras_mambaout.serialization import PACKAGE
+
+AUXILIARY_STAGE = 2  # stride 16
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class UperNet(LabelCheckMixin, keras.Model):
+    """UperNet: the class of each pixel of an image.
+
+    A backbone, `UPerHead` on its four features, and in training `AuxiliaryHead` on the third. Logits of stride 4 and
+    16 are enlarged to the size of the images, bilinear, before the loss.
+
+    `loss = cross_entropy + auxiliary_weight * auxiliary cross_entropy` in training, without the second in `evaluate`;
+    see `losses.py`. `fit` logs the loss, both terms (the second is 0 in `evaluate`) and the accuracy of pixels.
+
+    Args:
+        backbone: A `MambaOutBackbone` with `output_norms=True` and channels last. If it pads images to a
+            multiple, what is padded is cut off the logits.
+        num_classes: Number of classes.
+        channels: Channels of `UPerHead`.
+        pool_scales: Parts of a side in its pyramid pooling.
+        auxiliary_channels: Channels of `AuxiliaryHead`.
+        auxiliary_weight: Weight of its loss, 0 or more.
+        dropout_rate: Share of channels that are set to 0 before the classifiers in training, in `[0, 1)`.
+        ignore_index: Label of pixels that count neither in the loss nor in the accuracy.
+        dtype: Dtype policy of the heads; default Keras' global one. Logits and losses are float32.
+        name: Name of the model.
+
+    Shapes:
+        Images `(B, H, W, 3)` of any size, 0-255 RGB -> logits `(B, H, W, num_classes)`. Called with
+        `training=True`, a dict of `"logits"` and `"auxiliary"`, both of this shape.
+        Labels: `(B, H, W)`, integers from 0 to `num_classes - 1` or `ignore_index`.
+
+    Raises:
+        ValueError: If the backbone does not fit or an argument is outside of what is listed above; in `fit` and
+            `evaluate` if labels have another shape, size, or values.
+
+    Example:
+    ```python
+    model = upernet("mambaout_tiny", num_classes=150)
+    model.compile(keras.optimizers.AdamW(1e-4, weight_decay=0.05))
+    model.fit(dataset.batches(16, training=True), epochs=127)
+    (classes,) = segment(model, [keras_mambaout.load_image("photo.jpg")])  # (H, W)
+    ```
+
+    Source: [Xiao et al., Unified perceptual parsing for scene understanding](https://arxiv.org/abs/1807.10221)
+    """
+
+    def __init__(
+        self,
+        backbone,
+        num_classes,
+        channels=512,
+        pool_scales=(1, 2, 3, 6),
+        auxiliary_channels=256,
+        auxiliary_weight=0.4,
+        dropout_rate=0.1,
+        ignore_index=255,
+        dtype=None,
+        name="upernet",
+        **kwargs,
+    ):
+        # === Arguments ===
+        check_positive_integer("num_classes", num_classes)
+        super().__init__(dtype=dtype, name=name, **kwargs)
+        self.num_classes = num_classes
+        self.channels = check_positive_integer("channels", channels)
+        self.pool_scales = _check_scales(pool_scales)
+        self.auxiliary_channels = check_positive_integer("auxiliary_channels", auxiliary_channels)
+        self.auxiliary_weight = check_number("auxiliary_weight", auxiliary_weight)
+        self.dropout_rate = check_rate("dropout_rate", dropout_rate)
+        self.ignore_index = _check_ignore_index(ignore_index)
+
+        # === Layers ===
+        dtype = self.dtype_policy
+        self.backbone = dense_prediction_backbone(backbone, None, pad_to_multiple=1)
+        if self.backbone.data_format != "channels_last":
+            raise ValueError("UperNet needs a MambaOutBackbone with data_format='channels_last', got 'channels_first'.")
+        levels = [self.backbone.pyramid_outputs[f"P{level}"] for level in ALL_LEVELS]
+        self.features = keras.Model(self.backbone.input, levels, name="features")
+        self.head = UPerHead(num_classes, channels, self.pool_scales, dropout_rate, dtype=dtype, name="head")
+        self.auxiliary_head = AuxiliaryHead(
+            num_classes, auxiliary_channels, dropout_rate, dtype=dtype, name="auxiliary_head"
+        )
+        shapes = [tuple(level.shape) for level in levels]
+        self.head.build(shapes)
+        self.auxiliary_head.build(shapes[AUXILIARY_STAGE])
+        self.built = True
+
+        # === State ===
+        self.class_tracker = keras.metrics.Mean("class_loss")
+        self.auxiliary_tracker = keras.metrics.Mean("auxiliary_loss")
+        self.accuracy_tracker = keras.metrics.Mean("accuracy")
+
+    # === Forward ===
+
+    def call(self, inputs, training=False):
+        size = ops.shape(inputs)[1:3]
+        features = self.features(inputs, training=training)
+        logits = self._enlarge(self.head(features, training=training), size)
+        if not training:
+            return logits
+        auxiliary = self.auxiliary_head(features[AUXILIARY_STAGE], training=training)
+        return {"logits": logits, "auxiliary": self._enlarge(auxiliary, size)}
+
+    def _enlarge(self, logits, size):
+        """Returns logits at the images' height and width, without what the backbone has padded."""
+        multiple = self.backbone.pad_to_multiple
+        padded = [side + -side % multiple for side in size] if multiple > 1 else size
+        logits = resize_bilinear(ops.cast(logits, "float32"), padded)
+        return logits[:, : size[0], : size[1]] if multiple > 1 else logits  # (B, H, W, num_classes)
+
+    # === Training ===
+
+    @property
+    def training_only(self):
+        """Layers that predictions do not need."""
+        return (self.auxiliary_head,)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Returns the loss of logits, in training with the auxiliary one.
+
+        Sample weights are not used.
+        """
+        outputs = y_pred if isinstance(y_pred, dict) else {"logits": y_pred}
+        logits, labels = outputs["logits"], ops.cast(y, "int32")
+        check_same_size(logits.shape, labels.shape)
+        loss = cross_entropy(logits, labels, self.ignore_index)
+        self.class_tracker.update_state(loss)
+        if "auxiliary" in outputs:
+            auxiliary = cross_entropy(outputs["auxiliary"], labels, self.ignore_index)
+            self.auxiliary_tracker.update_state(auxiliary)
+            loss = loss + self.auxiliary_weight * auxiliary
+        right = ops.cast(ops.cast(ops.argmax(logits, axis=-1), "int32") == labels, "float32")
+        counted = counted_pixels(labels, self.num_classes, self.ignore_index)
+        self.accuracy_tracker.update_state(right, sample_weight=ops.cast(counted, "float32"))
+        return loss + sum(self.losses)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Keras' own, of the logits: what `compile(metrics=...)` was given."""
+        logits = y_pred["logits"] if isinstance(y_pred, dict) else y_pred
+        return super().compute_metrics(x, y, logits, sample_weight)
+
+    @property
+    def label_rule(self):
+        """What labels must be; `fit` and `evaluate` check it."""
+        return LabelMaps(self.num_classes, self.ignore_index)
+
+    # === Config ===
+
+    def get_config(self):
+        return {
+            "backbone": keras.saving.serialize_keras_object(self.backbone),
+            "num_classes": self.num_classes,
+            "channels": self.channels,
+            "pool_scales": self.pool_scales,
+            "auxiliary_channels": self.auxiliary_channels,
+            "auxiliary_weight": self.auxiliary_weight,
+            "dropout_rate": self.dropout_rate,
+            "ignore_index": self.ignore_index,
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+            "name": self.name,
+            "trainable": self.trainable,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        backbone = keras.saving.deserialize_keras_object(config["backbone"], custom_objects)
+        return cls(**{**config, "backbone": backbone, "dtype": keras.dtype_policies.get(config["dtype"])})
+
+
+def _check_scales(scales):
+    if not isinstance(scales, (tuple, list)) or not scales or len(set(scales)) < len(scales):
+        raise ValueError(f"`pool_scales` must be one or more different integers of 1 or more, got {scales!r}.")
+    return tuple(check_positive_integer("pool_scales", scale) for scale in scales)
+
+
+def _check_ignore_index(index):
+    if isinstance(index, bool) or not isinstance(index, int):
+        raise ValueError(f"`ignore_index` must be an integer, the label of pixels that do not count, got {index!r}.")
+    return index
+
+
+def upernet(backbone="mambaout_tiny", num_classes=150, weights="imagenet", drop_path_rate=None, dtype=None, **kwargs):
+    """Builds UperNet over a MambaOut backbone with the paper's settings.
+
+    Args:
+        backbone: Name of a variant (`keras_mambaout.list_models()`) or a `MambaOutConfig`; or a
+            `MambaOutBackbone` with `output_norms=True`.
+        num_classes: Number of classes.
+        weights: Of the backbone: `"imagenet"`, a tag, a path or `None`, as for `MambaOutBackbone`.
+        drop_path_rate: Stochastic depth of the backbone; `None` is the paper's for segmentation (tiny 0.3,
+            small 0.4, base 0.6).
+        dtype: Dtype policy, such as `"mixed_bfloat16"`; default Keras' global one.
+        **kwargs: Of `UperNet`, such as `ignore_index`.
+
+    Returns:
+        A `UperNet`, to be compiled with an optimizer alone.
+
+    Raises:
+        ValueError: If an argument is outside of what is listed above.
+
+    Example:
+    ```python
+    model = upernet("mambaout_small", num_classes=3)  # 76 M parameters with ADE20K's 150 classes
+    ```
+
+    Source: [Yu and Wang, CVPR 2025](https://arxiv.org/abs/2405.07992), section on ADE20K.
+    """
+    check_positive_integer("num_classes", num_classes)
+    backbone = dense_prediction_backbone(backbone, weights, drop_path_rate, pad_to_multiple=1, dtype=dtype)
+    return UperNet(backbone, num_classes, dtype=dtype, **kwargs)

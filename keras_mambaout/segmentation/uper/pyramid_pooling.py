@@ -1,0 +1,59 @@
+"""What a pixel knows of the whole image."""
+
+import keras
+from keras import ops
+
+from keras_mambaout.segmentation.uper.adaptive_pooling import adaptive_average_pool
+from keras_mambaout.segmentation.uper.conv_norm_relu import ConvNormReLU
+from keras_mambaout.segmentation.uper.resizing import resize_bilinear
+from keras_mambaout.serialization import PACKAGE
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class PyramidPooling(keras.layers.Layer):
+    """Pyramid pooling module: means over parts of the feature, beside the feature itself.
+
+    `y = conv3x3(concat(x, up(conv1x1(pool_s(x))) for each scale s))`, where `pool_s` averages over `s` times `s`
+    parts (`adaptive_average_pool`), `up` is bilinear, and each convolution is a `ConvNormReLU`.
+
+    Args:
+        channels: Channels of each convolution.
+        scales: Parts of a side, of each pooling.
+
+    Shapes:
+        `(B, H, W, C)` -> `(B, H, W, channels)`.
+
+    Example:
+    ```python
+    PyramidPooling(512)(keras.ops.ones((1, 16, 16, 576))).shape  # (1, 16, 16, 512)
+    ```
+
+    Source: [Zhao et al., Pyramid scene parsing network](https://arxiv.org/abs/1612.01105)
+    """
+
+    def __init__(self, channels=512, scales=(1, 2, 3, 6), **kwargs):
+        super().__init__(**kwargs)
+        self.channels, self.scales = channels, tuple(scales)
+
+    def build(self, input_shape):
+        batch, *size, inputs = input_shape
+        self.reductions = []
+        for scale in self.scales:
+            layer = ConvNormReLU(self.channels, 1, dtype=self.dtype_policy, name=f"reduction_{scale}")
+            layer.build((batch, scale, scale, inputs))
+            self.reductions.append(layer)
+        self.bottleneck = ConvNormReLU(self.channels, 3, dtype=self.dtype_policy, name="bottleneck")
+        self.bottleneck.build((batch, *size, inputs + len(self.scales) * self.channels))
+
+    def call(self, inputs, training=False):
+        size, parts = ops.shape(inputs)[1:3], [inputs]
+        for scale, reduction in zip(self.scales, self.reductions, strict=True):
+            pooled = reduction(adaptive_average_pool(inputs, scale), training=training)  # (B, scale, scale, channels)
+            parts.append(resize_bilinear(pooled, size))
+        return self.bottleneck(ops.concatenate(parts, axis=-1), training=training)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.channels)
+
+    def get_config(self):
+        return {**super().get_config(), "channels": self.channels, "scales": self.scales}

@@ -1,0 +1,3 @@
+"""The name under which Keras registers what this package saves."""
+
+PACKAGE = "keras_mambaout"

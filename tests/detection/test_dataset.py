@@ -1,0 +1,221 @@
+"""Labels in COCO's format are read, checked and found by image."""
+
+import json
+import logging
+import sys
+import time
+
+import numpy as np
+import pytest
+import tiny_coco
+from PIL import Image
+
+from keras_mambaout.detection import CocoDataset
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    return CocoDataset.from_json(*tiny_coco.write(tmp_path))
+
+
+def test_ids_and_classes(dataset):
+    assert len(dataset) == 4 and dataset.num_classes == 3
+    assert dataset.image_ids == [7, 3, 12, 20]
+    assert dataset.category_ids == [2, 5, 90]
+    assert dataset.class_names == ["two", "five", "ninety"]
+    assert dataset.image_size(3) == (50, 30)
+
+
+def test_category_ids_map_both_ways(dataset):
+    labels = next(iter(dataset.batches(batch_size=4, image_size=64)))[1]
+    classes = labels["classes"].numpy()
+    names = {90: 2.0, 2: 0.0, 5: 1.0}
+    np.testing.assert_array_equal(classes[0, :3], [names[90], names[2], -1])
+    np.testing.assert_array_equal(classes[1, :2], [names[5], -1])
+    assert [dataset.category_ids[int(index)] for index in classes[0, :2]] == [90, 2]
+
+
+def test_ground_truth_is_what_was_read(dataset):
+    assert dataset.ground_truth == tiny_coco.content()
+    list(dataset.batches(image_size=64, masks=True))
+    assert dataset.ground_truth == tiny_coco.content(), "reading batches must not change it"
+
+
+def test_load_image(dataset):
+    image = dataset.load_image(7)
+    assert image.shape == (40, 60, 3) and image.dtype == np.uint8
+    np.testing.assert_array_equal(image[0, 0], tiny_coco.GREY)
+    grey = dataset.load_image(3)
+    assert grey.shape == (50, 30, 3)
+    np.testing.assert_array_equal(grey[..., 0], grey[..., 2])
+    with pytest.raises(ValueError, match="no image with the id 99 among its 4"):
+        dataset.load_image(99)
+
+
+def test_subset_keeps_the_order_and_the_classes(dataset):
+    subset = dataset.subset([20, 7])
+    assert subset.image_ids == [20, 7] and subset.category_ids == dataset.category_ids
+    assert [image["id"] for image in subset.ground_truth["images"]] == [20, 7]
+    assert [item["id"] for item in subset.ground_truth["annotations"]] == [1, 3, 4, 6]
+    images, labels = next(iter(subset.batches(image_size=64)))
+    np.testing.assert_array_equal(labels["image_id"], [20, 7])
+    np.testing.assert_array_equal(labels["classes"][:, 0], [-1, 2])
+    assert len(images) == 2 and dataset.image_ids == [7, 3, 12, 20]
+
+
+@pytest.mark.parametrize(("image_ids", "message"), [([], "got 0"), ([7, 7], "each once"), ([7, 99], "id 99 among")])
+def test_bad_subsets(dataset, image_ids, message):
+    with pytest.raises(ValueError, match=message):
+        dataset.subset(image_ids)
+
+
+def change(key, row, **values):
+    labels = tiny_coco.content()
+    labels[key][row].update(values)
+    return labels
+
+
+def without(key, row, name):
+    labels = tiny_coco.content()
+    del labels[key][row][name]
+    return labels
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (change("annotations", 1, category_id=4), "1 of 7 annotations have an unknown 'category_id', .* 2 has 4"),
+        (change("annotations", 0, image_id=8), "1 of 7 annotations have an unknown 'image_id', .* 1 has 8"),
+        (without("annotations", 2, "image_id"), "3 has None"),
+        (change("annotations", 4, bbox=[1, 2, 3]), r"'bbox' must be four finite .*1 of 7 .*5 has \[1, 2, 3\]"),
+        (change("annotations", 4, bbox=[1, 2, 3, float("nan")]), r"'bbox' must be four finite .*5 has .*nan"),
+        (change("annotations", 4, bbox=[1, 2, 3, "four"]), "'bbox' must be four finite .*'four'"),
+        (change("annotations", 4, bbox=None), "5 has None"),
+        (without("annotations", 4, "bbox"), "5 has None"),
+        (change("images", 1, id=7), "Ids of 'images' must be unique, 7 appear"),
+        (change("images", 1, id="b"), "Ids of 'images' must be integers from 0 .* got 'b'"),
+        (change("categories", 1, id=90), "Ids of 'categories' must be unique"),
+        (without("categories", 1, "name"), "'categories' must have 'name'"),
+        (without("images", 1, "width"), "'images' must have 'width'"),
+        (change("images", 1, width=0), "'width' and 'height' .* 1 or more"),
+        (without("images", 1, "file_name"), "1 of 'images' have no 'file_name', the first has the id 3"),
+        ({**tiny_coco.content(), "images": [], "annotations": []}, "The list 'images' is empty"),
+    ],
+)
+def test_bad_labels(tmp_path, labels, message):
+    arguments = tiny_coco.write(tmp_path)
+    (tmp_path / "labels.json").write_text(json.dumps(labels))
+    with pytest.raises(ValueError, match=message):
+        CocoDataset.from_json(*arguments)
+
+
+def test_bad_files(tmp_path):
+    path, images = tiny_coco.write(tmp_path)
+    with pytest.raises(ValueError, match=r"no annotation file .*nowhere\.json"):
+        CocoDataset.from_json(tmp_path / "nowhere.json", images)
+    with pytest.raises(ValueError, match=r"no folder of images .*nowhere"):
+        CocoDataset.from_json(path, tmp_path / "nowhere")
+    (images / "seven.png").unlink()
+    (images / "twenty.png").unlink()
+    with pytest.raises(ValueError, match=r"2 of 4 image files are not in .*: seven\.png, twenty\.png\. "):
+        CocoDataset.from_json(path, images)
+    path.write_text('{"info": {}, "images": [], "annotations": []}')
+    with pytest.raises(ValueError, match=r"must hold the lists .* keys .*'annotations', 'images', 'info'"):
+        CocoDataset.from_json(path, images)
+    path.write_text("[]")
+    with pytest.raises(ValueError, match="it holds list"):
+        CocoDataset.from_json(path, images)
+    path.write_text('{"images": [')
+    with pytest.raises(ValueError, match="not readable as JSON"):
+        CocoDataset.from_json(path, images)
+
+
+def test_image_files_in_folders_below(tmp_path):
+    labels = tiny_coco.content()
+    labels["images"][0]["file_name"] = "train/seven.png"
+    assert CocoDataset.from_json(*tiny_coco.write(tmp_path, labels)).load_image(7).shape == (40, 60, 3)
+
+
+def test_an_image_of_another_size_than_its_labels(dataset, tmp_path):
+    Image.new("RGB", (40, 60)).save(tmp_path / "images" / "seven.png")
+    message = r"seven\.png' is 40 pixels wide and 60 high .* labels are for 60 x 40"
+    with pytest.raises(ValueError, match=message):
+        dataset.load_image(7)
+    with pytest.raises(Exception, match=message):  # TensorFlow's error, with our sentence
+        next(iter(dataset.batches(image_size=64)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "Exactly one of `image_size` .* image_size=None and shortest_edge=None"),
+        ({"image_size": 64, "shortest_edge": 32}, "Exactly one .* image_size=64 and shortest_edge=32"),
+        ({"image_size": 0}, "`image_size` must be a positive integer or .*, got 0"),
+        ({"image_size": (64, 64, 3)}, r"integer or \(height, width\), got \(64, 64, 3\)"),
+        ({"image_size": "640"}, "got '640'"),
+        ({"shortest_edge": -1}, "`shortest_edge`"),
+        (
+            {"shortest_edge": 100, "longest_edge": 50},
+            r"`longest_edge` must be at least `shortest_edge` \(100\), got 50",
+        ),
+        ({"shortest_edge": 32, "pad_to_multiple": 0}, "`pad_to_multiple`"),
+        ({"image_size": 64, "batch_size": 0}, "`batch_size`"),
+        ({"image_size": 64, "max_boxes": 0}, "`max_boxes`"),
+        ({"image_size": 64, "bounding_box_format": "xy"}, "`bounding_box_format` must be one of 'xyxy', .* got 'xy'"),
+        ({"image_size": 64, "training": True, "flip": 1.5}, "from 0 to 1, got 1.5"),
+        ({"image_size": 64, "training": True, "seed": "1"}, "`seed` must be an integer or None, got '1'"),
+        ({"image_size": 64, "flip": 0.5}, "`flip` is for training"),
+        ({"image_size": 64, "training": True, "batch_size": 3}, "2 of 4 images have objects .* not one batch of 3"),
+    ],
+)
+def test_bad_arguments_of_batches(dataset, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        dataset.batches(**arguments)
+
+
+def test_masks_need_segmentation(tmp_path):
+    labels = tiny_coco.content()
+    del labels["annotations"][0]["segmentation"]
+    del labels["annotations"][5]["segmentation"]  # a crowd needs none
+    dataset = CocoDataset.from_json(*tiny_coco.write(tmp_path, labels))
+    with pytest.raises(ValueError, match="1 objects have none"):
+        dataset.batches(image_size=64, masks=True)
+
+
+def test_too_many_objects_are_logged_once(dataset, caplog):
+    with caplog.at_level(logging.WARNING):
+        list(dataset.batches(image_size=64, max_boxes=1))
+    assert [record.getMessage() for record in caplog.records] == [
+        "1 of 4 images have more than max_boxes=1 objects (at most 2); the largest are kept."
+    ]
+    caplog.clear()
+    list(dataset.batches(image_size=64, max_boxes=2))
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("module", ["tensorflow", "pycocotools"])
+def test_missing_packages(dataset, monkeypatch, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match=rf'needs {module}.*pip install "keras-mambaout\[detection\]"'):
+        dataset.batches(image_size=64, masks=True)
+
+
+def test_missing_tensorflow_datasets(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    with pytest.raises(ImportError, match=r'tensorflow_datasets.*pip install "keras-mambaout\[data\]"'):
+        CocoDataset.from_tfds("coco/2017")
+
+
+def test_reading_grows_with_the_number_of_annotations_and_no_faster(tmp_path):
+    """COCO's training labels are twelve times this."""
+    images = [{"id": i, "file_name": "one.png", "width": 60, "height": 40} for i in range(10_000)]
+    box = [1.0, 2.0, 30.0, 20.0]
+    annotations = [{"id": i, "image_id": i // 7, "category_id": 2, "bbox": box} for i in range(70_000)]
+    arguments = tiny_coco.write(tmp_path)
+    Image.new("RGB", (60, 40)).save(tmp_path / "images" / "one.png")
+    labels = {"images": images, "annotations": annotations, "categories": tiny_coco.CATEGORIES}
+    (tmp_path / "labels.json").write_text(json.dumps(labels))
+    start = time.monotonic()
+    dataset = CocoDataset.from_json(*arguments)
+    assert time.monotonic() - start < 5
+    assert len(dataset) == 10_000 and len(dataset.subset([5]).ground_truth["annotations"]) == 7

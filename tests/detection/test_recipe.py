@@ -1,0 +1,116 @@
+"""The recipe for Mask R-CNN: its learning rates and batches, and a run by it."""
+
+import csv
+import dataclasses
+import functools
+import os
+
+import keras
+import numpy as np
+import pytest
+import white
+
+from keras_mambaout.cli import main
+from keras_mambaout.commands import training_instances
+from keras_mambaout.detection import CocoDataset, InstanceSegmentationRecipe, mask_rcnn
+from keras_mambaout.integrations import load_detector
+from keras_mambaout.training import train
+from keras_mambaout.training.distribution import Devices
+
+SMALL = {"channels": 8, "proposals": 10, "box_samples": 8, "max_detections": 5}
+STEPS_OF_COCO = 7329  # 117,266 images with objects, 16 at a time
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The arguments of `CocoDataset.from_json` for four images."""
+    return white.write(tmp_path_factory.mktemp("white"))
+
+
+def test_the_papers_learning_rates():
+    recipe = InstanceSegmentationRecipe.paper("mambaout_tiny")
+    schedule = recipe.schedule(STEPS_OF_COCO)
+    expected = {0: 1e-7, 500: (1e-7 + 1e-4) / 2, 1000: 1e-4, 50_000: 1e-4}
+    expected |= {8 * STEPS_OF_COCO - 1: 1e-4, 8 * STEPS_OF_COCO: 1e-5, 11 * STEPS_OF_COCO: 1e-6}
+    for step, rate in expected.items():
+        assert float(schedule(step)) == pytest.approx(rate, rel=1e-5), step
+    assert recipe.drop_path_rate == 0.3 and InstanceSegmentationRecipe.paper("mambaout_base").drop_path_rate == 0.6
+    accumulating = dataclasses.replace(recipe, batch_size=32).schedule(STEPS_OF_COCO, accumulate=4)
+    assert float(accumulating(4 * 1000)) == pytest.approx(2e-4) and float(accumulating(8 * STEPS_OF_COCO)) < 3e-5
+    again = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(accumulating))
+    assert float(again(2000)) == float(accumulating(2000))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ({"epochs": 0}, "`epochs`"),
+        ({"milestones": (8, -1)}, "`milestones`"),
+        ({"flip": 2}, "`flip`"),
+        ({"mask_size": None}, "`mask_size`"),
+        ({"longest_edge": 700}, "`longest_edge` must be at least `shortest_edge`"),
+    ],
+)
+def test_numbers_are_checked(numbers, message):
+    with pytest.raises(ValueError, match=message):
+        InstanceSegmentationRecipe(**numbers)
+
+
+def test_an_epoch_is_a_function_of_seed_and_number(files):
+    data = CocoDataset.from_json(*files)
+    recipe = InstanceSegmentationRecipe(image_size=32, mask_size=14, max_boxes=2)
+
+    def epochs(first, stop):
+        batches = recipe.batches(data, 2, seed=1, epochs=(first, stop)).as_numpy_iterator()
+        return [inputs["images"] for inputs, _ in batches]
+
+    whole, rest = epochs(0, 3), epochs(1, 3)
+    assert len(whole) == 3 * data.steps_per_epoch(2) == 6
+    for expected, images in zip(whole[2:], rest, strict=True):
+        np.testing.assert_array_equal(images, expected)
+    assert any((a != b).any() for a, b in zip(whole[:2], whole[2:4], strict=True))
+
+
+def test_one_device(files):
+    model = mask_rcnn("mambaout_test", 2, weights=None, **SMALL)
+    data = CocoDataset.from_json(*files)
+    with pytest.raises(ValueError, match="InstanceSegmentationRecipe trains on one device, got 2"):
+        train(model, InstanceSegmentationRecipe(), data, devices=Devices(replicas=2))
+
+
+def test_the_command(files, tmp_path, monkeypatch, capsys):
+    """Trains two epochs and measures on the same images; draws a batch."""
+    monkeypatch.setattr(training_instances, "mask_rcnn", functools.partial(mask_rcnn, **SMALL))
+    annotations, images = map(str, files)
+    command = ["train", "--task", "instances", "--model", "mambaout_test", "--weights", "none", "--image-size", "64"]
+    command += ["--annotations", annotations, "--images", images, "--batch-size", "2", "--learning-rate", "1e-3"]
+    output = tmp_path / "run"
+    assert main([*command, "--epochs", "2", "--output", str(output)]) == 0
+    printed = capsys.readouterr().out
+    assert "4 images for training, 4 for validation, 2 classes; 2 epochs in batches of 2" in printed
+    assert "AP of boxes: best" in printed and "AP of masks: best" in printed
+    assert {"best.keras", "last.keras", "history.csv", "settings.json", "classes.txt"} <= set(os.listdir(output))
+    with open(output / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["0", "1"]
+    losses = {"rpn_class_loss", "rpn_box_loss", "class_loss", "box_loss", "mask_loss"}
+    assert losses | {"loss", "val_bbox_AP50", "val_segm_AP"} <= set(rows[0])
+    assert load_detector(output / "last.keras").num_classes == 2
+
+    assert main([*command, "--preview", str(tmp_path / "batch.png")]) == 0
+    assert (tmp_path / "batch.png").exists()
+
+
+def test_errors_of_the_command_are_one_line(files, tmp_path, capsys):
+    annotations, images = map(str, files)
+    command = ["train", "--task", "instances", "--model", "mambaout_test", "--output", str(tmp_path)]
+    data = ["--annotations", annotations, "--images", images]
+    for options, message in (
+        ([], "needs --annotations FILE and --images FOLDER"),
+        ([*data, "--devices", "2"], "trains on one device"),
+        ([*data, "--epochs", "0"], "`epochs` must be"),
+    ):
+        assert main([*command, *options]) == 1
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
+    assert main(["train"]) == 1 and "--task classification needs --data" in capsys.readouterr().err
