@@ -22,7 +22,7 @@ import time
 
 import numpy as np
 
-from keras_mambaout.compare.comparison import BACKENDS
+from keras_mambaout.compare import BACKENDS
 from keras_mambaout.compare.process import Worker, WorkerError, keras_worker_command
 
 FOLDER = pathlib.Path(__file__).parent

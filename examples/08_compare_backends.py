@@ -34,7 +34,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # of this process, which o
 
 # %%
 import keras_mambaout
-from keras_mambaout.compare.report import format_report
+from keras_mambaout.compare import format_report
 
 # %% [markdown]
 # ## Settings
@@ -59,7 +59,7 @@ args = parser.parse_args([] if "ipykernel" in sys.modules else None)
 
 # %%
 try:
-    report = keras_mambaout.compare(
+    report = keras_mambaout.compare_backends(
         args.model,
         weights=args.weights,
         backends=args.backends,

@@ -25,6 +25,6 @@ from keras_mambaout.models.registry import (
 from keras_mambaout.weights.download import DownloadError
 from keras_mambaout.weights.loader import load_weights, save_safetensors
 from keras_mambaout.weights.pretrained import list_weights
-from keras_mambaout.compare.comparison import compare
+from keras_mambaout.compare import compare_backends
 
 __version__ = "0.1.0"

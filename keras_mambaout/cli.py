@@ -11,9 +11,7 @@ from keras_mambaout.commands import (
     training_instances,
     training_scenes,
 )
-from keras_mambaout.compare.comparison import BACKENDS, compare
-from keras_mambaout.compare.differences import TOLERANCES
-from keras_mambaout.compare.report import format_report
+from keras_mambaout.compare import BACKENDS, TOLERANCES, compare_backends, format_report
 from keras_mambaout.config import VARIANTS
 from keras_mambaout.models.registry import list_models
 from keras_mambaout.weights.download import DownloadError
@@ -114,7 +112,6 @@ def _parser():
     comparison.add_argument("--steps", type=int, default=20, help="timed calls and steps of fit (default: %(default)s)")
     comparison.add_argument("--images", metavar="FOLDER", help="folder of images (default: noise)")
     comparison.add_argument("--output", default="compare", metavar="FOLDER", help="(default: %(default)s)")
-    comparison.add_argument("--perturb", help=argparse.SUPPRESS)  # BACKEND:LAYER is made wrong, for tests
 
     listing = commands.add_parser("list", help="list models and their published weights")
     listing.set_defaults(run=_list)
@@ -205,8 +202,7 @@ def _check_batch_size(batch_size):
 
 def _compare(args):
     """Returns 1 if the backends disagree, else 0."""
-    perturb = dict([args.perturb.split(":")]) if args.perturb else None
-    report = compare(
+    report = compare_backends(
         args.model,
         weights=args.weights,
         backends=args.backends.split(","),
@@ -217,7 +213,6 @@ def _compare(args):
         images=args.images,
         output=args.output,
         verbose=sys.stdout.isatty(),
-        perturb=perturb,
     )
     print(format_report(report))
     print(f"Written: {args.output}/compare.json, compare.md, compare.png")

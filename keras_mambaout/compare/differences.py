@@ -1,33 +1,35 @@
 """How far the results of two backends lie apart, and whether that is further than rounding goes."""
 
 import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-# Relative to the largest value, as measured between backends on the package's models, with margin.
+# Relative to the largest value: what was measured between backends on the models of this package, with a margin.
 TOLERANCES = {
     "float32": {"layers": 1e-4, "gradients": 1e-3, "losses": 1e-3},
     "mixed_bfloat16": {"layers": 1e-1, "gradients": 5e-1, "losses": 1e-2},
 }
 
 
-def relative_difference(a, b):
-    """`max |a - b| / max |b|`, infinite where a value is not finite; absolute where `b` is all zeros."""
+def relative_difference(a: np.ndarray, b: np.ndarray) -> float:
+    """Returns `max |a - b| / max |b|`; infinite if a value is not finite, and `max |a - b|` if `b` is all zeros."""
     if a.shape != b.shape or not (np.isfinite(a).all() and np.isfinite(b).all()):
         return float("inf")
     scale = np.abs(b).max(initial=0.0)
     return float(np.abs(a - b).max(initial=0.0) / (scale if scale > 0 else 1.0))
 
 
-def compare_arrays(first, second):
-    """Relative difference of each of two dictionaries' arrays; infinite where one lacks it."""
+def compare_arrays(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Returns the relative difference of each array of two dictionaries; infinite if one of them lacks it."""
     missing = np.array([np.nan])
     names = sorted(first.keys() | second.keys())
     return {name: relative_difference(first.get(name, missing), second.get(name, missing)) for name in names}
 
 
-def compare_backends(results):
-    """Returns the differences between each pair of backends.
+def compare_results(results: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Compares the results of each pair of backends.
 
     Args:
         results: `{backend: {"layers": {name: array}, "gradients": {name: array}, "losses": [float]}}`.
@@ -52,11 +54,15 @@ def compare_backends(results):
     return pairs
 
 
-def disagreements(pairs, tolerance):
-    """Returns a sentence for each pair and kind of result beyond the tolerance.
+def disagreements(pairs: Sequence[Mapping[str, Any]], tolerance: Mapping[str, float]) -> list[str]:
+    """Returns a sentence for each pair and kind of result that differs by more than the tolerance.
 
-    The layers come first and name the first one, in the model's order, that differs: what comes
-    after it differs because of it.
+    Of the layers, the sentence names the first one, in the model's order, that differs: those after it differ
+    because of it.
+
+    Args:
+        pairs: As `compare_results` returns them.
+        tolerance: `{"layers": ..., "gradients": ..., "losses": ...}`.
     """
     sentences = []
     for pair in pairs:

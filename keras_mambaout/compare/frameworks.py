@@ -1,22 +1,25 @@
-"""What a comparison must ask each framework itself: device, memory, waiting, gradients."""
+"""What each framework must be asked for directly: device, memory, synchronisation, gradients."""
 
 import importlib
 import os
 import platform
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import keras
+import numpy as np
 
 BACKEND = keras.backend.backend()
 framework = importlib.import_module(BACKEND)
 
 
-def version():
-    """Version of the backend's framework."""
+def version() -> str:
+    """Returns the version of the backend's framework."""
     return framework.__version__
 
 
-def device():
+def device() -> tuple[str, str]:
     """Returns the platform (`cpu`, `gpu`, `tpu`) and the name of the device that computes."""
     if BACKEND == "jax" and framework.devices()[0].platform != "cpu":
         first = framework.devices()[0]
@@ -28,8 +31,8 @@ def device():
     return "cpu", f"CPU {platform.processor() or platform.machine()}, {os.cpu_count()} cores"
 
 
-def peak_memory():
-    """Bytes at most in use: by the process on a CPU, on the device on a GPU or TPU. `None` if unknown."""
+def peak_memory() -> int | None:
+    """Returns the peak memory in bytes: of the process on a CPU, of the device on a GPU or TPU; `None` if unknown."""
     if device()[0] != "cpu":
         if BACKEND == "jax":
             return framework.devices()[0].memory_stats()["peak_bytes_in_use"]
@@ -44,7 +47,7 @@ def peak_memory():
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
-def synchronize(model):
+def synchronize(model: keras.Model) -> None:
     """Waits until the device has computed the model's weights."""
     if BACKEND == "jax":
         framework.block_until_ready([variable.value for variable in model.variables])
@@ -52,11 +55,13 @@ def synchronize(model):
         framework.cuda.synchronize()
 
 
-def value_and_gradients(model, x, scalar_of):
+def value_and_gradients(
+    model: keras.Layer, x: Any, scalar_of: Callable[[Any], Any]
+) -> tuple[float, dict[str, np.ndarray | None]]:
     """Returns `scalar_of(model(x, training=True))` as a float and its gradients.
 
     Args:
-        model: A built `keras.Model`.
+        model: A built layer or model.
         x: A batch of inputs.
         scalar_of: Function of the model's outputs, in `keras.ops`.
 

@@ -1,4 +1,7 @@
-"""The models that can be compared and what is asked of them, the same on every backend."""
+"""Which models can be compared: how they are built, their losses, and the outputs of their layers."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -8,8 +11,8 @@ from keras_mambaout.models.registry import create_model
 from keras_mambaout.models.saved import load_saved_model
 
 
-def build_model(model, input_shape):
-    """Builds a model with fresh weights, or loads a saved one.
+def build_model(model: str, input_shape: Sequence[int]) -> keras.Model:
+    """Builds a model with random weights, or loads a saved one.
 
     Args:
         model: A name of `list_models()`, built with logits as output; a model of
@@ -39,12 +42,12 @@ def _network(model):
     return keras.Model(model.inputs[0], model.output, name=model.name)
 
 
-def loss_and_targets(model, images, labels):
-    """The loss a model is trained with, and its targets.
+def loss_and_targets(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> tuple[keras.losses.Loss, Any]:
+    """Returns the loss a model is trained with, and its targets.
 
-    A classifier, that is one output `(B, classes)`, has the cross-entropy with `labels` modulo
-    `classes`. Any other model has the mean squared error of each of its outputs to drawn targets
-    (to zeros, the gradient of a normalised output would be nothing but rounding).
+    A classifier, which has one output `(B, classes)`, gets the cross entropy with `labels` modulo
+    `classes`. Any other model gets the mean squared error of each of its outputs and random targets
+    (with targets of zero, the gradient of a normalised output would be rounding errors alone).
     """
     outputs = model.predict_on_batch(images)
     if isinstance(outputs, np.ndarray) and outputs.ndim == 2:
@@ -56,10 +59,10 @@ def loss_and_targets(model, images, labels):
     return keras.losses.MeanSquaredError(), targets
 
 
-def layer_outputs(model, images):
-    """Returns `{"001 stem": array, ...}`: each layer's output in the model's order, in float32.
+def layer_outputs(model: keras.Model, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns `{"001 stem": array, ...}`: the output of each layer, in the model's order, in float32.
 
-    A model that is not functional has only its own outputs.
+    Of a model that is not functional, only its outputs are there.
     """
     if not getattr(model, "operations", None):
         names, outputs = [model.name], [model.predict_on_batch(images)]
@@ -83,7 +86,7 @@ def layer_outputs(model, images):
     return arrays
 
 
-def total_loss(loss, targets, outputs):
-    """The scalar that `fit` minimises: the sum of the loss over all outputs."""
+def total_loss(loss: Callable[[Any, Any], Any], targets: Any, outputs: Any) -> Any:
+    """Returns the scalar that `fit` minimises: the sum of the loss over all outputs."""
     pairs = zip(keras.tree.flatten(targets), keras.tree.flatten(outputs), strict=True)
     return sum(loss(target, output) for target, output in pairs)

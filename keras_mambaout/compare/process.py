@@ -1,4 +1,4 @@
-"""A persistent worker process that is asked for one thing at a time."""
+"""A worker process that stays alive and answers one request at a time."""
 
 import contextlib
 import json
@@ -6,25 +6,27 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
-def keras_worker_command(backend):
-    """Command line and environment of `compare.worker` on a backend."""
+def keras_worker_command(backend: str) -> tuple[list[str], dict[str, str]]:
+    """Returns the command line and the environment of `compare.worker` on a backend."""
     command = [sys.executable, "-m", "keras_mambaout.compare.worker"]
     return command, {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 class WorkerError(RuntimeError):
-    """A worker could not start, died or refused a request; the message is one line."""
+    """A worker could not start, ended, or failed at a request; the message is one line."""
 
 
 class Worker:
-    """A subprocess that answers requests by `protocol.serve`.
+    """A subprocess that answers requests with `protocol.serve`.
 
     Args:
-        name: Name in errors.
+        name: Name in error messages.
         command: Command line as a list.
-        environment: Variables set on top of this process's own.
+        environment: Environment variables, added to those of this process.
 
     Example:
     ```python
@@ -34,7 +36,7 @@ class Worker:
     ```
     """
 
-    def __init__(self, name, command, environment):
+    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str]):
         self.name = name
         self._errors = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115, closed by close()
         self._process = subprocess.Popen(
@@ -46,11 +48,11 @@ class Worker:
             env={**os.environ, **environment},
         )
 
-    def request(self, method, **arguments):
+    def request(self, method: str, **arguments: Any) -> Any:
         """Returns what the worker's method returns.
 
         Raises:
-            WorkerError: If the method fails there or the process has ended.
+            WorkerError: If the method fails in the worker or the process has ended.
         """
         try:
             self._process.stdin.write(json.dumps({"method": method, "arguments": arguments}) + "\n")
@@ -65,7 +67,7 @@ class Worker:
             raise WorkerError(f"{self.name}: {reply['error']}")
         return reply["result"]
 
-    def close(self):
+    def close(self) -> None:
         """Ends the process."""
         self._process.kill()
         with contextlib.suppress(BrokenPipeError):  # a request that a dead process has not read

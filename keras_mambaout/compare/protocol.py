@@ -4,16 +4,18 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
 
 
-def serve(methods):
-    """Answers requests `{"method": name, "arguments": {...}}` on stdin until it ends.
+def serve(methods: Mapping[str, Callable[..., Any]]) -> None:
+    """Answers requests `{"method": name, "arguments": {...}}` on stdin until stdin ends.
 
     The reply is `{"result": ...}`, or `{"error": "one line"}` with the traceback on stderr. Whatever
     a framework prints on stdout goes to stderr instead.
 
     Args:
-        methods: `{name: function}`; results must be JSON.
+        methods: `{name: function}`; what they return must be JSON.
     """
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -21,7 +23,7 @@ def serve(methods):
         request = json.loads(line)
         try:
             reply = {"result": methods[request["method"]](**request["arguments"])}
-        except Exception as error:  # whatever it is, the other side must hear of it
+        except Exception as error:  # any error is reported to the other side
             traceback.print_exc()
             reply = {"error": f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"}
         replies.write(json.dumps(reply) + "\n")

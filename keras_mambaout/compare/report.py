@@ -2,24 +2,29 @@
 
 import json
 import math
+import os
 import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from keras_mambaout.files import write_whole
 
 COLORS = {"tensorflow": "#e8710a", "jax": "#7b3fb5", "torch": "#c0392b"}
 
 
-def check_can_draw():
-    """Raises an ImportError with one sentence where matplotlib is missing."""
+def check_can_draw() -> None:
+    """Raises an `ImportError` that names the extra to install if matplotlib is missing."""
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
         raise ImportError("compare.png needs matplotlib: pip install keras-mambaout[demo]") from error
 
 
-def format_report(report):
-    """The tables and sentences of a report, as Markdown that reads well in a terminal."""
+def format_report(report: Mapping[str, Any]) -> str:
+    """Returns the tables and sentences of a report, as Markdown that reads well in a terminal."""
     lines = [
         f"{report['model']}, batch {report['batch_size']} of {report['size']}x{report['size']}, {report['precision']}, "
-        f"weights {report['weights'] or 'drawn'}, images {report['images'] or 'noise'}; "
+        f"weights {report['weights'] or 'random'}, images {report['images'] or 'noise'}; "
         f"medians of {report['steps']} interleaved calls (quartiles), times in ms",
         "",
     ]
@@ -59,27 +64,19 @@ def format_report(report):
     return "\n".join(lines) + "\n"
 
 
-def write_report(report, folder):
-    """Writes `compare.json`, `compare.md` and `compare.png`; each replaces the old one only when whole."""
+def write_report(report: Mapping[str, Any], folder: str | os.PathLike) -> None:
+    """Writes `compare.json`, `compare.md` and `compare.png`; a file replaces an older one only when it is complete."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     text = f"# Comparison of backends\n\n{format_report(report)}\n![speed, losses and differences](compare.png)\n"
-    _replace(folder / "compare.json", lambda path: path.write_text(json.dumps(_finite(report), indent=2)))
-    _replace(folder / "compare.md", lambda path: path.write_text(text))
-    _replace(folder / "compare.png", lambda path: _draw(report, path))
-
-
-def _replace(path, write):
-    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
-    try:
-        write(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    numbers = json.dumps(_finite(report), indent=2)
+    write_whole(folder / "compare.json", lambda path: pathlib.Path(path).write_text(numbers))
+    write_whole(folder / "compare.md", lambda path: pathlib.Path(path).write_text(text))
+    write_whole(folder / "compare.png", lambda path: _draw(report, path))
 
 
 def _finite(value):
-    """JSON has no infinity: it becomes the string "inf"."""
+    """Returns a report with infinity as the string "inf", since JSON has no infinity."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -101,7 +98,7 @@ def _gigabytes(size):
 
 
 def _table(rows):
-    """Markdown table with padded columns; the first row is its head."""
+    """Returns the lines of a Markdown table with padded columns; the first row is its head."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
@@ -156,7 +153,7 @@ def _draw_losses(axes, rows):
 
 
 def _draw_layers(axes, report):
-    floor = 1e-9  # where no difference at all is drawn
+    floor = 1e-9  # where a difference of zero is drawn
     for pair in report["differences"]:
         values = [min(max(value, floor), 1e3) for value in pair["layers"].values()]
         axes.plot(range(1, len(values) + 1), values, marker=".", label=" / ".join(pair["backends"]))

@@ -1,10 +1,12 @@
-"""What one backend is asked during a comparison: `python -m keras_mambaout.compare.worker`.
+"""The process of one backend in a comparison: `python -m keras_mambaout.compare.worker`.
 
-`KERAS_BACKEND` says which backend. Arrays travel in `.npz` files, everything else in the pipe.
+`KERAS_BACKEND` says which backend. Arrays go through `.npz` files, everything else through the pipe.
 """
 
+import os
 import platform
 import time
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,9 +17,9 @@ from keras_mambaout.compare.protocol import serve
 
 
 class KerasWorker:
-    """One model on one backend, with its batch. The public methods are the requests."""
+    """One model on one backend, with its batch. The public methods are the requests that it answers."""
 
-    def describe(self):
+    def describe(self) -> dict[str, Any]:
         """Returns the versions, the device and the formulation of the depthwise convolution."""
         device_platform, device = frameworks.device()
         return {
@@ -31,17 +33,22 @@ class KerasWorker:
             "depthwise_conv": keras_mambaout.config.choose_depthwise_conv(frameworks.BACKEND, device_platform),
         }
 
-    def build(self, model, batch, weights=None, precision="float32", learning_rate=1e-4, perturb=()):
-        """Builds the model, loads weights and batch; returns the seconds of building.
+    def build(
+        self,
+        model: str,
+        batch: str | os.PathLike,
+        weights: str | os.PathLike | None = None,
+        precision: str = "float32",
+        learning_rate: float = 1e-4,
+    ) -> float:
+        """Builds the model and loads weights and batch; returns how many seconds building took.
 
         Args:
             model: As `compare.models.build_model` takes it.
             batch: `.npz` file with `images` and `labels`.
             weights: `.weights.h5` file, `None` to keep the model's own.
             precision: Dtype policy.
-            learning_rate: AdamW's.
-            perturb: `{backend: layer name}`: there, that layer's last weight is made wrong, to test
-                that it is noticed.
+            learning_rate: Learning rate of AdamW.
         """
         keras.config.set_dtype_policy(precision)
         with np.load(batch) as arrays:
@@ -52,20 +59,17 @@ class KerasWorker:
         seconds = time.perf_counter() - start
         if weights is not None:
             self.model.load_weights(weights)
-        if frameworks.BACKEND in perturb:
-            variable = self.model.get_layer(perturb[frameworks.BACKEND]).trainable_variables[-1]
-            variable.assign(1.1 * variable.numpy() + 0.1)
         self.start_values = self.model.get_weights()
         self.loss, self.targets = models.loss_and_targets(self.model, self.images, self.labels)
         self._compile()
         return seconds
 
-    def layers(self, folder):
+    def layers(self, folder: str) -> None:
         """Writes the output of every layer to `BACKEND_layers.npz`, named as by `models.layer_outputs`."""
         self._restore()
         np.savez(f"{folder}/{frameworks.BACKEND}_layers.npz", **models.layer_outputs(self.model, self.images))
 
-    def gradients(self, folder):
+    def gradients(self, folder: str) -> None:
         """Writes the gradient of the loss for every trainable weight to `BACKEND_gradients.npz`."""
         self._restore()
         _, grads = frameworks.value_and_gradients(
@@ -75,33 +79,33 @@ class KerasWorker:
         arrays = {f"{number:04d} {path}": grad for number, (path, grad) in numbered}
         np.savez(f"{folder}/{frameworks.BACKEND}_gradients.npz", **arrays)
 
-    def fit(self, steps):
-        """Trains on the batch with `model.fit`, a step an epoch; returns the loss of each step."""
+    def fit(self, steps: int) -> list[float]:
+        """Trains on the batch with `model.fit`, one step per epoch; returns the loss of each step."""
         self._restore()
         history = self.model.fit(
             self.images, self.targets, batch_size=len(self.images), epochs=steps, shuffle=False, verbose=0
         )
         return [float(loss) for loss in history.history["loss"]]
 
-    def forward(self):
-        """Returns the seconds of one `predict_on_batch`, which ends with NumPy arrays."""
+    def forward(self) -> float:
+        """Returns the seconds of one `predict_on_batch`, until its outputs are NumPy arrays."""
         start = time.perf_counter()
         self.model.predict_on_batch(self.images)
         return time.perf_counter() - start
 
-    def train_step(self):
-        """Returns the seconds of one `train_on_batch`, until the new weights are there."""
+    def train_step(self) -> float:
+        """Returns the seconds of one `train_on_batch`, until the new weights are computed."""
         start = time.perf_counter()
         self.model.train_on_batch(self.images, self.targets)
         frameworks.synchronize(self.model)
         return time.perf_counter() - start
 
-    def peak_memory(self):
+    def peak_memory(self) -> int | None:
         """Returns `frameworks.peak_memory()`."""
         return frameworks.peak_memory()
 
     def _restore(self):
-        """The weights and the optimizer as they were before the first train step."""
+        """Sets the weights and the optimizer back to what they were before the first train step."""
         self.model.set_weights(self.start_values)
         self._compile()
 
@@ -109,6 +113,10 @@ class KerasWorker:
         self.model.compile(optimizer=keras.optimizers.AdamW(self.learning_rate), loss=self.loss)
 
 
-if __name__ == "__main__":
-    worker = KerasWorker()
+def serve_worker(worker: KerasWorker) -> None:
+    """Answers requests for the public methods of a worker."""
     serve({name: getattr(worker, name) for name in vars(KerasWorker) if not name.startswith("_")})
+
+
+if __name__ == "__main__":
+    serve_worker(KerasWorker())

@@ -1,7 +1,9 @@
-"""How many multiply-accumulates a model takes."""
+"""Counts the multiply-accumulates of a model."""
 
+import contextlib
 import math
-from unittest import mock
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import keras
 
@@ -36,7 +38,7 @@ def _gated_cnn_block(layer, input_shape, output_shape):
     return math.prod(input_shape[:-1]) * (dense + layer.conv_dim * layer.kernel_size**2)
 
 
-COUNTED = {  # with what is called inside of them
+COUNTED = {  # each with all that is called inside it
     keras.layers.Dense: _dense,
     keras.layers.EinsumDense: _einsum_dense,
     keras.layers.Conv1D: _conv,
@@ -51,7 +53,7 @@ COUNTED = {  # with what is called inside of them
     layers.DepthwiseConv2D: _depthwise_conv,
     layers.GatedCNNBlock: _gated_cnn_block,
 }
-FREE = (  # with weights, but neither a convolution nor linear
+FREE = (  # they have weights, but are neither convolutions nor linear layers
     keras.layers.BatchNormalization,
     keras.layers.GroupNormalization,
     keras.layers.LayerNormalization,
@@ -60,16 +62,17 @@ FREE = (  # with weights, but neither a convolution nor linear
 )
 
 
-def count_macs(layer, *input_shapes, **options):
+def count_macs(layer: keras.Layer, *input_shapes: Any, **options: Any) -> int:
     """Returns the multiply-accumulates of one forward pass, those of convolutions and linear layers.
 
     `dense: B * inputs * units`; `convolution: B * H_out * W_out * filters * k * k * channels / groups`. Norms,
-    activations, pooling, resizing and RoIAlign count as 0, as fvcore and mmdet count them. Layers that a model names in
+    activations, pooling, resizing and RoIAlign count as 0, as in fvcore and mmdet. Layers that a model lists in
     `training_only`, such as the auxiliary head of a `UperNet`, need not be called. The layer is called
-    without values, so that large images take no longer; only PyTorch computes a layer whose loops depend on values.
+    without values, so large images take no longer than small ones; on PyTorch, loops that depend on values are
+    computed.
 
     Args:
-        layer: Any layer or model. It is built if it was not.
+        layer: Any layer or model. It is built if it is not yet.
         *input_shapes: Shape of each argument of its call, with the batch; a list or a dict of shapes for a
             list or a dict of tensors.
         **options: Other arguments of its call, such as `detect=True` of a `MaskRCNN`.
@@ -78,7 +81,7 @@ def count_macs(layer, *input_shapes, **options):
         An integer.
 
     Raises:
-        ValueError: If a size is no positive integer, or weights are in no layer that is called and known here.
+        ValueError: If a size is not a positive integer, or some weights are in no layer that is called and known here.
 
     Example:
     ```python
@@ -91,52 +94,79 @@ def count_macs(layer, *input_shapes, **options):
     inputs = [_symbolic(shape) for shape in input_shapes]
     if not layer.built:
         layer(*inputs, **options)
-    watch = _Watch()
-    with mock.patch.object(keras.layers.Layer, "__call__", watch.method(keras.layers.Layer.__call__)):
-        _Traced(layer, options, watch)(inputs)
-    _check_all_known(watch.calls)
-    return sum(count for _, count in watch.calls)
+    calls: list[tuple[keras.Layer, int]] = []
+    with _watched(layer, calls):
+        _Traced(layer, options, calls)(inputs)
+    _check_all_known(calls)
+    return sum(count for _, count in calls)
 
 
 class _Traced(keras.layers.Layer):
-    """Calls a layer. It says nothing of its output's shape, so Keras finds it by running `call` without values."""
+    """Calls a layer. It does not declare the shape of its output, so Keras runs `call` without values to find it."""
 
-    def __init__(self, layer, options, watch):
+    def __init__(self, layer, options, calls):
         super().__init__()
-        self.layer, self.options, self.watch = layer, options, watch
+        self.layer, self.options = layer, options
+        self.forget = calls.clear
 
     def call(self, inputs):
-        self.watch.start()  # Keras may run this more than once
+        self.forget()  # Keras may run this more than once
         return self.layer(*inputs, **self.options)
 
 
-class _Watch:
-    """Notes the layers that are called and what they take, `(layer, count)`, the innermost first."""
+@contextlib.contextmanager
+def _watched(layer: keras.Layer, calls: list[tuple[keras.Layer, int]]) -> Iterator[None]:
+    """Meanwhile, each call of the layer or one inside it adds `(layer, count)` to `calls`, the innermost first.
 
-    def __init__(self):
-        self.start()
+    Each of these objects gets a `call` of its own for that time; classes stay as they are.
+    """
+    counted: list[keras.Layer] = []  # the counted layer that is being called, whose parts are in its count
+    before = {id(part): (part, vars(part).get("call")) for part in _parts([layer])}
 
-    def start(self):
-        self.calls, self.inside_counted = [], False
+    def watch(part: keras.Layer) -> Callable[..., Any]:
+        call, count = part.call, next((count for type_, count in COUNTED.items() if isinstance(part, type_)), None)
 
-    def method(self, call_layer):
-        """Returns what `Layer.__call__` is to be meanwhile."""
-
-        def watched(layer, *args, **kwargs):
-            if self.inside_counted or isinstance(layer, _Traced):
-                return call_layer(layer, *args, **kwargs)
-            count = next((count for type_, count in COUNTED.items() if isinstance(layer, type_)), None)
-            self.inside_counted = count is not None
-            outputs = call_layer(layer, *args, **kwargs)
-            self.inside_counted = False
-            self.calls.append((layer, count(layer, _first(args, kwargs).shape, outputs.shape) if count else 0))
+        def watched(*args, **kwargs):
+            if counted:
+                return call(*args, **kwargs)
+            if count is not None:
+                counted.append(part)
+            try:
+                outputs = call(*args, **kwargs)
+            finally:
+                counted.clear()
+            calls.append((part, count(part, _first(args, kwargs).shape, outputs.shape) if count else 0))
             return outputs
 
         return watched
 
+    try:
+        for part, _ in before.values():
+            part.call = watch(part)
+        yield
+    finally:
+        for part, call in before.values():
+            if call is not None:
+                part.call = call
+            elif "call" in vars(part):
+                del part.call
+
+
+def _parts(values: Iterable[Any], seen: set[int] | None = None) -> Iterator[keras.Layer]:
+    """Yields the layers among values, in lists and dicts too, and the layers inside them, each once."""
+    seen = set() if seen is None else seen
+    for value in values:
+        if isinstance(value, (keras.Layer, dict, list, tuple, set)) and id(value) not in seen:
+            seen.add(id(value))
+            if isinstance(value, keras.Layer):
+                yield value
+                yield from _parts(list(vars(value).values()), seen)
+            else:
+                yield from _parts(list(value.values() if isinstance(value, dict) else value), seen)
+
 
 def _check_all_known(calls):
-    """Every weight must be in a layer that is counted, free or for training: nothing is left out unnoticed."""
+    """Raises an error if a weight is in no layer that is counted, free or for training: none is left out silently."""
     known = [layer for layer, _ in calls if isinstance(layer, (*COUNTED, *FREE))]
     known += [part for layer, _ in calls for part in getattr(layer, "training_only", ())]
     known = {id(weight) for layer in known for weight in layer.weights}
@@ -144,8 +174,8 @@ def _check_all_known(calls):
         unknown = [weight.path for weight in layer.weights if id(weight) not in known]
         if unknown:
             raise ValueError(
-                f"Cannot count the multiply-accumulates of {type(layer).__name__} {layer.name!r}: no layer that is "
-                f"called and known has its weights {', '.join(unknown[:3])}. Known are "
+                f"Cannot count the multiply-accumulates of {type(layer).__name__} {layer.name!r}: its weights "
+                f"{', '.join(unknown[:3])} are in no layer that is called and known. Known are "
                 f"{', '.join(sorted({type_.__name__ for type_ in (*COUNTED, *FREE)}))}."
             )
 
@@ -161,6 +191,6 @@ def _symbolic(shape):
         return [_symbolic(value) for value in shape]
     if not isinstance(shape, (list, tuple)) or not all(isinstance(size, int) and size > 0 for size in shape):
         raise ValueError(
-            f"Input shapes must be of positive integers, with the batch, such as (1, 224, 224, 3); got {shape!r}."
+            f"Input shapes must be positive integers, with the batch, such as (1, 224, 224, 3); got {shape!r}."
         )
     return keras.KerasTensor(tuple(shape))

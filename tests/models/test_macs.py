@@ -101,6 +101,19 @@ def test_values_stay_as_they_are():
     assert [weight.numpy().tolist() for weight in layer.weights] == before
 
 
+def test_layers_are_left_as_they_were():
+    """Their `call` is watched meanwhile, also if the model fails."""
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    count_macs(model, (1, 4))
+    unknown = keras.Sequential([keras.Input((5, 2)), keras.layers.LSTM(3)])
+    with pytest.raises(ValueError, match="LSTM"):
+        count_macs(unknown, (1, 5, 2))
+    with pytest.raises(ValueError, match="exception encountered|incompatible|shape"):
+        count_macs(model, (1, 5))
+    for layer in (model, model.layers[0], unknown, unknown.layers[0]):
+        assert "call" not in vars(layer)
+
+
 class Slices(keras.layers.Layer):
     """Computes with a sublayer's kernel without calling it, which nobody but its author knows."""
 

@@ -1,14 +1,17 @@
-"""`compare` on all three backends: its numbers recomputed, its failures and disagreements found."""
+"""`compare_backends` on all three backends: its numbers recomputed, its failures and disagreements found."""
 
 import json
+import sys
 
 import keras
 import numpy as np
 import pytest
+from paths import ROOT
 from PIL import Image
 
 import keras_mambaout
 from keras_mambaout.cli import main
+from keras_mambaout.compare import compare_backends, run
 from keras_mambaout.compare.differences import relative_difference
 from keras_mambaout.integrations.keras_cv import retinanet
 
@@ -28,7 +31,7 @@ def photos(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """A user's own model: a `.keras` file, three classes, probabilities."""
+    """A user's model: a `.keras` file, three classes, probabilities."""
     path = tmp_path_factory.mktemp("saved") / "mine.keras"
     keras.utils.set_random_seed(1)
     model = keras_mambaout.create_model("mambaout_test", weights=None, classes=3, input_shape=(64, 64, 3))
@@ -43,7 +46,7 @@ def output(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def report(saved, photos, output):
-    return keras_mambaout.compare(saved, images=photos, output=output, verbose=False, **SETTINGS)
+    return compare_backends(saved, images=photos, output=output, verbose=False, **SETTINGS)
 
 
 def test_report_is_whole(report, output):
@@ -64,11 +67,11 @@ def test_report_is_whole(report, output):
     assert "| tensorflow / jax " in text and "The backends agree." in text
     with Image.open(output / "compare.png") as picture:
         assert picture.size[0] > 1000 and len(picture.convert("L").getcolors()) > 20
-    assert not list(output.glob("*.partial*"))
+    assert sorted(file.name for file in output.iterdir()) == ["compare.json", "compare.md", "compare.png"]
 
 
 def test_losses_are_those_of_plain_keras(report, saved, photos):
-    """Recomputed in this process, step by step, with another loop than the comparison's."""
+    """Recomputed in this process, step by step, with a different loop."""
     files = ["cat/a.png", "cat/b.jpg", "dog/c.png"]
     images = np.stack([keras_mambaout.load_image(photos / file) for file in files])
     images = np.stack([keras_mambaout.resize_and_center_crop(image, 64) for image in images]).astype("float32")
@@ -104,9 +107,16 @@ def test_relative_difference():
     assert relative_difference(np.ones(2), np.ones(3)) == float("inf")
 
 
-def test_a_wrong_backend_is_found_and_its_first_layer_named(saved, tmp_path, capsys):
+def test_a_wrong_backend_is_found_and_its_first_layer_named(saved, tmp_path, capsys, monkeypatch):
+    right = run.keras_worker_command
+
+    def command(backend):
+        wrong = [sys.executable, str(ROOT / "tests" / "helpers" / "wrong_worker.py"), "stages_1_blocks_0"]
+        return (wrong if backend == "torch" else right(backend)[0]), right(backend)[1]
+
+    monkeypatch.setattr(run, "keras_worker_command", command)
     arguments = ["compare", "--model", saved, "--backends", "tensorflow,torch", "--steps", "1", "--size", "64"]
-    arguments += ["--batch-size", "1", "--output", str(tmp_path), "--perturb", "torch:stages_1_blocks_0"]
+    arguments += ["--batch-size", "1", "--output", str(tmp_path)]
     assert main(arguments) == 1
     printed = capsys.readouterr().out
     assert "tensorflow and torch differ first in the output of layer stages_1_blocks_0" in printed
@@ -118,7 +128,7 @@ def test_a_detector(tmp_path):
     """A model of several outputs, without a loss of its own: its network is compared, layer by layer."""
     path = tmp_path / "detector.keras"
     retinanet("mambaout_test", num_classes=3, weights=None).save(path)
-    report = keras_mambaout.compare(
+    report = compare_backends(
         str(path), backends=["tensorflow", "torch"], batch_size=1, size=64, steps=2, verbose=False
     )
     assert report["agree"], report["disagreements"]
@@ -131,7 +141,7 @@ def test_a_detector(tmp_path):
 def test_a_backend_that_fails_is_a_row(saved, tmp_path, monkeypatch):
     (tmp_path / "jax.py").write_text("raise ImportError('No module named jax')")  # in place of the real one
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    report = keras_mambaout.compare(
+    report = compare_backends(
         saved, backends=["tensorflow", "jax"], batch_size=1, size=64, steps=1, output=tmp_path / "out", verbose=False
     )
     assert report["backends"]["jax"].keys() == {"error"}
@@ -157,9 +167,9 @@ def test_a_backend_that_fails_is_a_row(saved, tmp_path, monkeypatch):
 )
 def test_wrong_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
-        keras_mambaout.compare(**{"model": "mambaout_test", **arguments})
+        compare_backends(**{"model": "mambaout_test", **arguments})
 
 
 def test_a_folder_without_images(tmp_path):
     with pytest.raises(ValueError, match="no image"):
-        keras_mambaout.compare("mambaout_test", images=tmp_path)
+        compare_backends("mambaout_test", images=tmp_path)
