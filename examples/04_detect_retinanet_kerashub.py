@@ -44,6 +44,7 @@ if "ipykernel" not in sys.modules:
 import matplotlib.pyplot as plt
 import numpy as np
 
+from keras_mambaout import load_model
 from keras_mambaout.detection import (
     BOX_FORMATS,
     CocoDataset,
@@ -52,7 +53,6 @@ from keras_mambaout.detection import (
     evaluate_detector,
     format_coco_metrics,
 )
-from keras_mambaout.integrations import load_detector
 from keras_mambaout.integrations.keras_hub import retinanet
 from keras_mambaout.visualization import draw_detections
 
@@ -125,14 +125,14 @@ detector.fit(batches, epochs=args.epochs, callbacks=[precision], verbose=2)
 
 # %% [markdown]
 # ## Save and load
-# `load_detector` is `keras.models.load_model` and the import of what the detector was made with. To train it further,
+# `load_model` is `keras.models.load_model` and the import of what the detector was made with. To train it further,
 # compile it again.
 
 # %%
 output = Path(args.output)
 output.mkdir(parents=True, exist_ok=True)
 detector.save(output / "detector.keras")
-loaded = load_detector(output / "detector.keras")
+loaded = load_model(output / "detector.keras")
 
 images, labels = next(val.batches(args.draw, args.image_size).as_numpy_iterator())
 before, after = (model.predict(images, verbose=0) for model in (detector, loaded))

@@ -8,6 +8,7 @@ from keras_mambaout.preprocessing.fitting import letterbox
 from keras_mambaout.models.backbone import MambaOutBackbone
 from keras_mambaout.models.classifier import MambaOutClassifier
 from keras_mambaout.models.freezing import freeze_stages
+from keras_mambaout.models.saved import load_model
 from keras_mambaout.models.registry import (
     MambaOutBase,
     MambaOutBasePlusRW,

@@ -7,7 +7,7 @@ import numpy as np
 from keras_mambaout.classification.evaluation import evaluate_classifier
 from keras_mambaout.commands.data import for_evaluation
 from keras_mambaout.models.registry import create_model
-from keras_mambaout.models.saved import load_saved_model
+from keras_mambaout.models.saved import load_model
 from keras_mambaout.preprocessing.imagenet import decode_predictions, resize_and_center_crop
 from keras_mambaout.preprocessing.reading import load_image
 from keras_mambaout.weights.loader import load_weights
@@ -51,7 +51,7 @@ def evaluate(args):
     name = args.model or DEFAULT_MODEL
     dataset = for_evaluation(args.data, args.split, args.data_dir, name)
     if name.endswith(".keras"):
-        model, published = load_saved_model(name), PublishedWeights(variant=name, tag="own")
+        model, published = load_model(name), PublishedWeights(variant=name, tag="own")
     else:
         model, published = _with_weights(name, args.weights, dataset.num_classes)
     size = published.image_size if args.size is None else args.size

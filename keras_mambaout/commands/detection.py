@@ -12,7 +12,7 @@ from keras_mambaout.detection.inference import detect
 from keras_mambaout.detection.pictures import draw_examples
 from keras_mambaout.detection.predicted_masks import encode_masks, paste_masks
 from keras_mambaout.files import save_picture
-from keras_mambaout.integrations.load_detector import load_detector
+from keras_mambaout.models.saved import load_model
 from keras_mambaout.preprocessing.reading import load_image
 from keras_mambaout.visualization.detections import draw_detections
 
@@ -92,7 +92,10 @@ def without_nan(metrics):
 def _detector(args):
     if args.model is None:
         raise ValueError(f"--task {args.task} needs --model: the .keras file of a saved detector.")
-    return load_detector(args.model)
+    model = load_model(args.model)
+    if not hasattr(model, "bounding_box_format"):
+        raise ValueError(f"{args.model!r} holds a {type(model).__name__}, which is no detector.")
+    return model
 
 
 def _dataset(args):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from keras_mambaout.commands.detection import unused, without_nan
 from keras_mambaout.files import save_picture, write_whole
-from keras_mambaout.models.saved import load_saved_model
+from keras_mambaout.models.saved import load_model
 from keras_mambaout.preprocessing.reading import load_image
 from keras_mambaout.segmentation.ade20k import ade20k_classes
 from keras_mambaout.segmentation.dataset import SegmentationDataset
@@ -96,7 +96,7 @@ def _options(args):
 def _segmenter(args):
     if args.model is None:
         raise ValueError("--task scenes needs --model: the .keras file of a saved UperNet.")
-    model = load_saved_model(args.model)
+    model = load_model(args.model)
     if not isinstance(model, UperNet):
         raise ValueError(f"{args.model!r} holds a {type(model).__name__}, which is no UperNet: use another --task.")
     return model

@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_mambaout.config import VARIANTS
 from keras_mambaout.models.registry import create_model
-from keras_mambaout.models.saved import load_saved_model
+from keras_mambaout.models.saved import load_model
 
 
 def build_model(model: str, input_shape: Sequence[int]) -> keras.Model:
@@ -23,7 +23,7 @@ def build_model(model: str, input_shape: Sequence[int]) -> keras.Model:
         ValueError: If there is no such model.
     """
     if model.endswith(".keras"):
-        return _network(load_saved_model(model))
+        return _network(load_model(model))
     if model in VARIANTS:
         return create_model(model, weights=None, input_shape=tuple(input_shape), classifier_activation=None)
     application = getattr(keras.applications, model, None)

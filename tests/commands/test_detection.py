@@ -87,8 +87,11 @@ def test_evaluate(saved, detector, coco, tmp_path, capsys):
     ("arguments", "message"),
     [
         (["predict", "PHOTO", "--task", "detection"], "--task detection needs --model"),
-        (["predict", "PHOTO", "--task", "detection", "--model", "PHOTO"], "is no .keras file"),
-        (["predict", "PHOTO", "--task", "detection", "--model", "nowhere.keras"], "'nowhere.keras' is no .keras file"),
+        (["predict", "PHOTO", "--task", "detection", "--model", "PHOTO"], "is not a .keras file"),
+        (
+            ["predict", "PHOTO", "--task", "detection", "--model", "nowhere.keras"],
+            "'nowhere.keras' is not a .keras file",
+        ),
         (["predict", "PHOTO", "--task", "detection", "--model", "OTHER"], "holds a Sequential, which is no detector"),
         (["predict", "PHOTO", "--task", "detection", "--model", "SAVED", "--classes", "NAMES"], "has 2 names"),
         (["predict", "PHOTO", "--task", "detection", "--model", "SAVED", "--size", "0"], "must be a positive integer"),

@@ -11,7 +11,7 @@ from PIL import Image
 
 from keras_mambaout import create_model, load_image
 from keras_mambaout.cli import main
-from keras_mambaout.models.saved import load_saved_model
+from keras_mambaout.models.saved import load_model
 from keras_mambaout.segmentation import (
     MULTI_SCALE,
     SegmentationDataset,
@@ -47,7 +47,7 @@ def trained(folders, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(trained):
-    return load_saved_model(trained[0] / "last.keras")
+    return load_model(trained[0] / "last.keras")
 
 
 def dataset(folders):
@@ -60,7 +60,7 @@ def test_train(trained):
     numbers = ("crop_size", "shortest_edge", "longest_edge", "epochs", "batch_size", "base_learning_rate", "power")
     assert [recipe[name] for name in numbers] == [32, 32, 128, 2, 2, 1e-2, 1.0]
     assert "mambaout_test: 4 images for training, 4 for validation, 3 classes; 2 epochs in batches of 2" in printed
-    assert load_saved_model(output / "best.keras").channels == 16
+    assert load_model(output / "best.keras").channels == 16
     assert "mIoU: best " in printed and f"written: {output}/best.keras" in printed
 
 

@@ -13,7 +13,7 @@ import white
 from keras_mambaout.cli import main
 from keras_mambaout.commands import training_instances
 from keras_mambaout.detection import CocoDataset, InstanceSegmentationRecipe, mask_rcnn
-from keras_mambaout.integrations import load_detector
+from keras_mambaout.models.saved import load_model
 from keras_mambaout.training import train
 from keras_mambaout.training.distribution import Devices
 
@@ -95,7 +95,7 @@ def test_the_command(files, tmp_path, monkeypatch, capsys):
     assert [row["epoch"] for row in rows] == ["0", "1"]
     losses = {"rpn_class_loss", "rpn_box_loss", "class_loss", "box_loss", "mask_loss"}
     assert losses | {"loss", "val_bbox_AP50", "val_segm_AP"} <= set(rows[0])
-    assert load_detector(output / "last.keras").num_classes == 2
+    assert load_model(output / "last.keras").num_classes == 2
 
     assert main([*command, "--preview", str(tmp_path / "batch.png")]) == 0
     assert (tmp_path / "batch.png").exists()

@@ -12,16 +12,15 @@ import keras
 import numpy as np
 
 import keras_mambaout
-import keras_mambaout.integrations
-from keras_mambaout.models.saved import load_saved_model
+from keras_mambaout.models.saved import load_model
 
 BACKENDS = ("tensorflow", "jax", "torch")
 
 
 def main(folder):
     images = np.load(folder / "images.npy")
-    instances = keras_mambaout.integrations.load_detector(folder / "mask_rcnn.keras").predict(images, verbose=0)
-    scenes = load_saved_model(folder / "upernet.keras").predict(images, verbose=0)
+    instances = load_model(folder / "mask_rcnn.keras").predict(images, verbose=0)
+    scenes = load_model(folder / "upernet.keras").predict(images, verbose=0)
     whole = keras.models.load_model(folder / "model.keras")
     by_weights = keras_mambaout.create_model(
         "mambaout_test", weights=folder / "model.weights.h5", classes=7, drop_path_rate=0.1

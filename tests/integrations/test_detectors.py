@@ -10,8 +10,8 @@ from detectors import CASES, CLASSES
 from keras import ops
 
 from keras_mambaout.detection import CocoDataset
-from keras_mambaout.integrations.load_detector import load_detector
 from keras_mambaout.layers.pad_to_multiple import pad_to_multiple
+from keras_mambaout.models.saved import load_model
 
 SIZE, ODD_SIZE = 128, (61, 133)
 
@@ -103,7 +103,7 @@ def test_saved_detector_is_the_same(trained, tmp_path):
     _, detector, _ = trained
     images = photos(*ODD_SIZE)
     detector.save(tmp_path / "detector.keras")
-    loaded = load_detector(tmp_path / "detector.keras")
+    loaded = load_model(tmp_path / "detector.keras")
     assert type(loaded) is type(detector) and loaded.bounding_box_format == detector.bounding_box_format
     assert json.dumps(loaded.backbone.get_config()) == json.dumps(detector.backbone.get_config())
     got = decoded(loaded, images)

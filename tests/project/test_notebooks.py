@@ -18,8 +18,7 @@ import tiny_coco
 from pycocotools import mask as coder
 
 import keras_mambaout
-from keras_mambaout.integrations import load_detector
-from keras_mambaout.models.saved import load_saved_model
+from keras_mambaout.models.saved import load_model
 from keras_mambaout.segmentation.ade20k import ade20k_classes
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -155,7 +154,7 @@ def test_detect(execute, data_dir, tmp_path, stem, box_format):
     assert "|    AP |  AP50 |" in printed
     assert "detector.keras loaded: the same " in printed and " detections on 2 photos" in printed
     assert (tmp_path / "out" / "detections.png").stat().st_size > 100_000
-    detector = load_detector(tmp_path / "out" / "detector.keras")
+    detector = load_model(tmp_path / "out" / "detector.keras")
     assert (detector.num_classes, detector.bounding_box_format) == (80, box_format)
 
 
@@ -176,7 +175,7 @@ def test_mask_rcnn(execute, data_dir, tmp_path):
     assert printed.count("|    AP |  AP50 |") == 2 and "boxes\n|" in printed and "masks\n|" in printed
     assert "detector.keras loaded: the same " in printed and " detections on 2 photos" in printed
     assert (tmp_path / "out" / "instances.png").stat().st_size > 100_000
-    detector = load_detector(tmp_path / "out" / "detector.keras")
+    detector = load_model(tmp_path / "out" / "detector.keras")
     assert (detector.num_classes, detector.channels, detector.box_samples) == (2, 32, 32)
     results = json.loads((tmp_path / "out" / "instances.json").read_text())
     assert results and {(item["image_id"], item["category_id"]) for item in results} <= {(25, 24), (25, 25)}
@@ -205,7 +204,7 @@ def test_upernet(execute, data_dir, tmp_path):
     assert "2 photos for training, 2 for validation, 150 classes" in printed
     assert "segmenter.keras loaded: the same classes" in printed and "at 6 sizes and mirrored" in printed
     assert printed.count("mIoU  ") == 2 and "share of pixels" in printed
-    model = load_saved_model(tmp_path / "out" / "segmenter.keras")
+    model = load_model(tmp_path / "out" / "segmenter.keras")
     assert (model.num_classes, model.channels, model.auxiliary_channels) == (150, 16, 8)
     classes = PIL.Image.open(tmp_path / "out" / "classes.png")
     assert classes.size == PIL.Image.open(folder / "images" / "ADE_val_00000002.jpg").size

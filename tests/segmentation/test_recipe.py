@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import small_segmenter as scenes
 
-from keras_mambaout.models.saved import load_saved_model
+from keras_mambaout.models.saved import load_model
 from keras_mambaout.segmentation import SegmentationDataset, SegmentationMeanIoU, SemanticSegmentationRecipe
 from keras_mambaout.training import WarmupPolynomial, train
 from keras_mambaout.training.distribution import Devices
@@ -91,7 +91,7 @@ def test_a_run(data, tmp_path):
     names = {"loss", "class_loss", "auxiliary_loss", "accuracy"}
     assert names | {f"val_{name}" for name in (*names, "mIoU", "pixel_accuracy")} <= set(rows[0])
     assert [float(row["val_mIoU"]) for row in rows] == pytest.approx(history["val_mIoU"])
-    assert load_saved_model(output / "last.keras").num_classes == 3
+    assert load_model(output / "last.keras").num_classes == 3
 
 
 def test_one_device(data):

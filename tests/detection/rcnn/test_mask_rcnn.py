@@ -8,9 +8,9 @@ from keras import ops
 from keras_mambaout import MambaOutBackbone
 from keras_mambaout.detection import mask_rcnn
 from keras_mambaout.detection.rcnn.model import LOSSES
-from keras_mambaout.integrations import load_detector
 from keras_mambaout.layers.common import TruncatedNormal
 from keras_mambaout.models import count_macs
+from keras_mambaout.models.saved import load_model
 
 SIZE, STEPS = (96, 128), 30
 # Of the first step, from weights that NumPy draws; PyTorch computed them.
@@ -114,7 +114,7 @@ def test_predictions(trained, photos):
 def test_saved_model_is_the_same(trained, photos, tmp_path):
     model, _, _ = trained
     model.save(tmp_path / "model.keras")
-    loaded = load_detector(tmp_path / "model.keras")
+    loaded = load_model(tmp_path / "model.keras")
     assert loaded.get_config() == model.get_config()
     expected = predict(model, photos[0])
     for key, values in predict(loaded, photos[0]).items():

@@ -10,7 +10,7 @@ from small_segmenter import create
 from keras_mambaout import MambaOutBackbone
 from keras_mambaout.layers.common import TruncatedNormal
 from keras_mambaout.models import count_macs
-from keras_mambaout.models.saved import load_saved_model
+from keras_mambaout.models.saved import load_model
 from keras_mambaout.segmentation import UperNet, upernet
 from keras_mambaout.segmentation.uper.conv_norm_relu import ConvNormReLU
 
@@ -102,7 +102,7 @@ def test_in_training_both_logits_come_out(trained, scene):
 def test_saved_model_is_the_same(trained, scene, tmp_path):
     model, _, _ = trained
     model.save(tmp_path / "model.keras")
-    loaded = load_saved_model(tmp_path / "model.keras")
+    loaded = load_model(tmp_path / "model.keras")
     assert isinstance(loaded, UperNet) and loaded.get_config() == model.get_config()
     np.testing.assert_array_equal(loaded.predict(scene[0], verbose=0), model.predict(scene[0], verbose=0))
 
