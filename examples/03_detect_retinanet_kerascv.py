@@ -69,7 +69,7 @@ parser.add_argument("--batch-size", type=int, default=8)
 parser.add_argument("--epochs", type=int, default=12)
 parser.add_argument("--learning-rate", type=float, default=1e-4)
 parser.add_argument("--draw", type=int, default=4, help="how many photos to draw (default: 4)")
-parser.add_argument("--min-score", type=float, default=0.5, help="of the boxes that are drawn (default: 0.5)")
+parser.add_argument("--confidence", type=float, default=0.5, help="of the boxes that are drawn (default: 0.5)")
 parser.add_argument("--output", default="output/retinanet_kerascv", metavar="DIR")
 args = parser.parse_args([] if "ipykernel" in sys.modules else None)
 
@@ -145,12 +145,12 @@ print(f"detector.keras loaded: the same {before['num_detections'].sum()} detecti
 # ## Draw
 # `detect` takes photos of any size, your own as `keras_mambaout.load_image("photo.jpg")`: each goes through
 # `image, scale = keras_mambaout.letterbox(photo, 640)` and `detector.predict`, and its boxes, divided by the scale, are
-# in pixels of the photo again. The detector returns what counts for AP, down to a score of 0.05 (`confidence_threshold`
+# in pixels of the photo again. The detector returns what counts for AP, down to a confidence of 0.05 (`confidence_threshold`
 # of `retinanet`); what is worth drawing is chosen here.
 
 # %%
 photos = [val.load_image(image_id) for image_id in labels["image_id"]]
-found = detect(loaded, photos, args.image_size, confidence_threshold=args.min_score)
+found = detect(loaded, photos, args.image_size, confidence_threshold=args.confidence)
 labelled = [val.objects(image_id) for image_id in labels["image_id"]]  # boxes as xyxy in pixels of the photos
 
 heights = [photo.shape[0] / photo.shape[1] for photo in photos]
@@ -163,6 +163,6 @@ for photo, objects, detections, (left, right) in zip(photos, labelled, found, ro
 for axis in rows.flat:
     axis.axis("off")
 rows[0, 0].set_title("labels")
-rows[0, 1].set_title(f"predictions with a score of {args.min_score} or more")
+rows[0, 1].set_title(f"detections of confidence {args.confidence} or more")
 figure.savefig(output / "detections.png", dpi=120)
 print(f"saved detector.keras and detections.png in {output}")

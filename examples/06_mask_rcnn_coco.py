@@ -91,7 +91,7 @@ parser.add_argument("--epochs", type=int, default=12)
 parser.add_argument("--learning-rate", type=float, default=1e-4)
 parser.add_argument("--measure-every", type=int, default=1, metavar="EPOCHS", help="AP while training (default: 1)")
 parser.add_argument("--draw", type=int, default=4, help="how many photos to draw (default: 4)")
-parser.add_argument("--min-score", type=float, default=0.5, help="of what is drawn and exported (default: 0.5)")
+parser.add_argument("--confidence", type=float, default=0.5, help="of what is drawn and exported (default: 0.5)")
 parser.add_argument("--output", default="output/mask_rcnn", metavar="DIR")
 args = parser.parse_args([] if "ipykernel" in sys.modules else None)
 
@@ -174,7 +174,7 @@ for kind, title in (("bbox", "boxes"), ("segm", "masks")):
 # %% [markdown]
 # ## Draw
 # `detect` takes photos of any size, your own as `keras_mambaout.load_image("photo.jpg")`; boxes and masks come back in
-# pixels of each photo. The detector returns what counts for AP, down to a score of 0.05 (`confidence_threshold` of
+# pixels of each photo. The detector returns what counts for AP, down to a confidence of 0.05 (`confidence_threshold` of
 # `mask_rcnn`); what is worth drawing is chosen here.
 
 
@@ -188,7 +188,7 @@ def fit_in(photo):
 
 
 photos = [val.load_image(image_id) for image_id in labels["image_id"]]
-found = [detect(loaded, [photo], fit_in(photo), args.min_score)[0] for photo in photos]
+found = [detect(loaded, [photo], fit_in(photo), args.confidence)[0] for photo in photos]
 labelled = [val.objects(image_id, masks=True) for image_id in labels["image_id"]]  # in pixels of the photos
 
 heights = [photo.shape[0] / photo.shape[1] for photo in photos]
@@ -201,7 +201,7 @@ for photo, objects, detections, (left, right) in zip(photos, labelled, found, ro
 for axis in rows.flat:
     axis.axis("off")
 rows[0, 0].set_title("labels")
-rows[0, 1].set_title(f"predictions with a score of {args.min_score} or more")
+rows[0, 1].set_title(f"detections of confidence {args.confidence} or more")
 figure.savefig(output / "instances.png", dpi=120)
 
 # %% [markdown]
@@ -210,19 +210,19 @@ figure.savefig(output / "instances.png", dpi=120)
 # boxes as left, top, width, height, and masks as run lengths (RLE), which `masks="rle"` asks for.
 
 # %%
-(detections,) = detect(loaded, photos[:1], fit_in(photos[0]), args.min_score, masks="rle")
+(detections,) = detect(loaded, photos[:1], fit_in(photos[0]), args.confidence, masks="rle")
 results = [
     {
         "image_id": int(labels["image_id"][0]),
         "category_id": val.category_ids[index],
         "bbox": [left, top, right - left, bottom - top],
-        "score": score,
+        "score": confidence,
         "segmentation": runs,
     }
-    for (left, top, right, bottom), index, score, runs in zip(
+    for (left, top, right, bottom), index, confidence, runs in zip(
         detections["boxes"].tolist(),
         detections["classes"],
-        detections["scores"].tolist(),
+        detections["confidence"].tolist(),
         detections["masks"],
         strict=True,
     )

@@ -3,5 +3,15 @@
 from keras_mambaout.classification.dataset import ClassificationDataset
 from keras_mambaout.classification.augmentation import ClassificationAugmentation
 from keras_mambaout.classification.recipe import ClassificationRecipe
+from keras_mambaout.classification.inference import classify
 from keras_mambaout.classification.evaluation import evaluate_classifier
 from keras_mambaout.classification.pictures import draw_batch
+
+__all__ = [
+    "ClassificationDataset",
+    "ClassificationAugmentation",
+    "ClassificationRecipe",
+    "classify",
+    "evaluate_classifier",
+    "draw_batch",
+]

@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from keras_mambaout.classification.dataset import ClassificationDataset
+from keras_mambaout.classification.inference import check_scores
 from keras_mambaout.extras import progress_bar
 from keras_mambaout.models.outputs import gives_logits
 
@@ -10,8 +12,14 @@ TOP = 5
 
 
 def evaluate_classifier(
-    model, dataset, batch_size=32, image_size=224, crop_pct=1.0, crop_mode="center", verbose="auto"
-):
+    model: keras.Model,
+    dataset: ClassificationDataset,
+    batch_size: int = 32,
+    image_size: int = 224,
+    crop_pct: float = 1.0,
+    crop_mode: str = "center",
+    verbose: str | int = "auto",
+) -> dict[str, float]:
     """Returns top-1 and top-5 accuracy and the loss of a classifier on a data set.
 
     `top-k = (images whose class is among the k with the highest scores) / (images)`. Unreadable images
@@ -26,7 +34,7 @@ def evaluate_classifier(
         image_size: Height and width of the images, in pixels.
         crop_pct: As for `resize_and_center_crop`.
         crop_mode: As for `resize_and_center_crop`.
-        verbose: 1 shows a progress bar, 0 none, `"auto"` one where stdout is a terminal.
+        verbose: 1 shows a progress bar, 0 none, `"auto"` shows one if stdout is a terminal.
 
     Returns:
         Dict with `"top1"` and `"top5"`, 0 to 1, `"loss"`, the mean cross entropy, and `"images"`, how many
@@ -45,7 +53,7 @@ def evaluate_classifier(
     print(f"{metrics['top1']:.2%}")  # 79.91%
     ```
     """
-    batches = dataset.batches(batch_size, image_size, crop_pct=crop_pct, crop_mode=crop_mode, weighted=True)
+    batches = dataset.batches(batch_size, image_size=image_size, crop_pct=crop_pct, crop_mode=crop_mode, weighted=True)
     update = progress_bar(len(dataset), verbose, "image")
     from_logits = gives_logits(model)
     hits, losses = [], []
@@ -66,16 +74,11 @@ def evaluate_classifier(
 
 
 def _scores(predictions, dataset):
-    """Returns a model's output as a float32 array `(B, classes)`, checked."""
-    if isinstance(predictions, (dict, list, tuple)) or np.ndim(predictions) != 2:
-        given = type(predictions).__name__ if np.ndim(predictions) == 0 else f"shape {np.shape(predictions)}"
-        raise ValueError(f"The model must return one array of scores (B, classes), got {given}.")
-    scores = np.asarray(predictions, "float32")
+    """Returns a model's output as a float32 array `(B, classes)`, checked to fit the data set."""
+    scores = check_scores(predictions)
     if scores.shape[1] != dataset.num_classes:
         raise ValueError(
             f"The model has {scores.shape[1]} classes, the data set has {dataset.num_classes}. Make the model with "
             f"classes={dataset.num_classes}, or give the data set the `class_names` that the model was trained with."
         )
-    if np.isnan(scores).any():
-        raise ValueError("The model's output is not a number (NaN): its training has diverged or its weights are bad.")
     return scores

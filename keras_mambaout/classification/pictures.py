@@ -1,24 +1,30 @@
 """A training batch as a picture."""
 
+from collections.abc import Sequence
+
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
+
+from keras_mambaout.visualization.grid import add_lines, make_grid
 
 SIDE = 160  # pixels of a tile
+MARGIN = 2
 LINE = 14
-SHOWN = 0.05  # labels of less are not named
+LINES = 2
+SHOWN = 0.05  # classes with a smaller share are not named
 
 
-def draw_batch(images, labels, class_names, columns=8):
+def draw_batch(images: np.ndarray, labels: np.ndarray, class_names: Sequence[str], columns: int = 8) -> np.ndarray:
     """Draws the images of a batch, each with its labels below it.
 
     Args:
         images: Array `(B, H, W, 3)`, 0-255.
         labels: Array `(B, classes)`, the share of each class: one-hot or mixed.
         class_names: Name of each class.
-        columns: Images beside each other.
+        columns: Images in a row.
 
     Returns:
-        A picture, uint8.
+        A picture `(height, width, 3)`, uint8.
 
     Example:
     ```python
@@ -26,16 +32,16 @@ def draw_batch(images, labels, class_names, columns=8):
     PIL.Image.fromarray(draw_batch(images, labels, data.class_names)).save("augmented.png")
     ```
     """
-    columns = min(columns, len(images))
-    rows = -(-len(images) // columns)
-    picture = Image.new("RGB", (columns * SIDE, rows * (SIDE + 2 * LINE)), "white")
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=LINE - 3)
-    for index, (image, shares) in enumerate(zip(images, np.asarray(labels), strict=True)):
-        left, top = index % columns * SIDE, index // columns * (SIDE + 2 * LINE)
-        tile = Image.fromarray(np.clip(np.round(image), 0, 255).astype("uint8"))
-        picture.paste(tile.resize((SIDE - 2, SIDE - 2), Image.Resampling.BILINEAR), (left, top))
-        largest = [number for number in np.argsort(-shares)[:2] if shares[number] >= SHOWN]
-        for line, number in enumerate(largest):
-            text = class_names[number] if shares[number] > 1 - SHOWN else f"{shares[number]:.0%} {class_names[number]}"
-            draw.text((left + 1, top + SIDE + line * LINE), text[: SIDE // 6], fill="black", font=font)
-    return np.asarray(picture)
+    tiles = [_tile(image, shares, class_names) for image, shares in zip(images, np.asarray(labels), strict=True)]
+    return make_grid(tiles, min(columns, len(tiles)))
+
+
+def _tile(image, shares, class_names):
+    pixels = Image.fromarray(np.clip(np.round(image), 0, 255).astype("uint8"))
+    small = np.asarray(pixels.resize((SIDE - MARGIN, SIDE - MARGIN), Image.Resampling.BILINEAR))
+    lines = []
+    for number in np.argsort(-shares)[:LINES]:
+        if shares[number] >= SHOWN:
+            share = "" if shares[number] > 1 - SHOWN else f"{shares[number]:.0%} "
+            lines.append(f"{share}{class_names[number]}"[: SIDE // 6])
+    return add_lines(small, lines, LINES, LINE, MARGIN)

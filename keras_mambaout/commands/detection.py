@@ -35,7 +35,7 @@ def predict(args):
     results, taken = [], set()
     for path, photo, objects in zip(args.images, photos, found, strict=True):
         drawn = paste_masks(objects["masks"], objects["boxes"], photo.shape[:2]) if masks else None
-        picture = draw_detections(photo, objects["boxes"], objects["classes"], objects["scores"], names, drawn)
+        picture = draw_detections(photo, objects["boxes"], objects["classes"], objects["confidence"], names, drawn)
         name = unused(f"{pathlib.Path(path).stem}_detections", taken)
         file = save_picture(picture, os.path.join(args.output, f"{name}.png"))
         detections = _rows(objects, names)
@@ -71,7 +71,7 @@ def evaluate(args):
         text = "\n\n".join(f"{TITLES[name]}\n{format_coco_metrics(values)}" for name, values in metrics.items())
     print(json.dumps(printed, indent=2) if args.json else text)
     if args.pictures > 0:
-        chosen = dataset.image_ids[: args.pictures]
+        chosen = range(min(args.pictures, len(dataset)))
         picture = draw_examples(model, dataset, chosen, size, args.confidence, min(PICTURE_COLUMNS, len(chosen)))
         file = save_picture(picture, os.path.join(args.output, "detections.png"))
         if not args.json:
@@ -80,7 +80,7 @@ def evaluate(args):
 
 def _rows(objects, names):
     """Returns the objects of a photo as they are printed."""
-    rows = zip(objects["boxes"].tolist(), objects["classes"].tolist(), objects["scores"].tolist(), strict=True)
+    rows = zip(objects["boxes"].tolist(), objects["classes"].tolist(), objects["confidence"].tolist(), strict=True)
     return [{"name": names[index], "score": score, "box": box} for box, index, score in rows]
 
 

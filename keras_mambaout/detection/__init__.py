@@ -12,3 +12,24 @@ from keras_mambaout.detection.evaluation import CocoMeanAveragePrecision, evalua
 from keras_mambaout.detection.average_precision import coco_metrics, format_coco_metrics
 from keras_mambaout.detection.coco_results import detections_to_results
 from keras_mambaout.detection.pictures import draw_examples
+from keras_mambaout.visualization.detections import draw_detections
+
+__all__ = [
+    "CocoDataset",
+    "crop_masks",
+    "MaskRCNN",
+    "mask_rcnn",
+    "InstanceSegmentationRecipe",
+    "detect",
+    "encode_masks",
+    "paste_masks",
+    "BOX_FORMATS",
+    "MultiClassNonMaxSuppression",
+    "CocoMeanAveragePrecision",
+    "evaluate_detector",
+    "coco_metrics",
+    "format_coco_metrics",
+    "detections_to_results",
+    "draw_detections",
+    "draw_examples",
+]

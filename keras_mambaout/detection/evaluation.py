@@ -1,26 +1,30 @@
 """A detector's average precision on a data set, after training and during it."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 
 from keras_mambaout.arguments import check_positive_integer
 from keras_mambaout.detection.average_precision import IOU_TYPES, check_entries, coco_metrics
 from keras_mambaout.detection.boxes import box_format_of
 from keras_mambaout.detection.coco_results import detections_to_results
+from keras_mambaout.detection.dataset import CocoDataset
 from keras_mambaout.detection.resizing import ResizeRule
 from keras_mambaout.extras import progress_bar
 
 
 def evaluate_detector(
-    model,
-    dataset,
-    batch_size=8,
-    image_size=None,
-    shortest_edge=None,
-    longest_edge=1333,
-    verbose="auto",
-    iou_type="bbox",
-    max_detections=100,
-):
+    model: keras.Model,
+    dataset: CocoDataset,
+    batch_size: int = 8,
+    image_size: int | tuple[int, int] | None = None,
+    shortest_edge: int | None = None,
+    longest_edge: int = 1333,
+    iou_type: str | Sequence[str] = "bbox",
+    max_detections: int = 100,
+    verbose: str | int = "auto",
+) -> dict[str, Any]:
     """Returns COCO's average precision of a detector on a data set.
 
     Args:
@@ -34,15 +38,16 @@ def evaluate_detector(
             `CocoDataset.batches`.
         shortest_edge: See `image_size`.
         longest_edge: See `CocoDataset.batches`.
-        verbose: 1 shows a progress bar, 0 none, `"auto"` one where stdout is a terminal.
         iou_type: `"bbox"`, or for models that return `"masks"` also `"segm"`, or both, `("bbox", "segm")`.
         max_detections: How many detections of an image and class count.
+        verbose: 1 shows a progress bar, 0 none, `"auto"` shows one if stdout is a terminal.
 
     Returns:
-        What `coco_metrics` returns; for several `iou_type`s a dict of it, by type.
+        What `coco_metrics` returns, `{"AP", "AP50", ...}`; for several `iou_type`s a dict of it, by type.
 
     Raises:
         ValueError: If the model is no detector, or an argument is outside of what is listed above.
+        ImportError: If TensorFlow or pycocotools is not installed.
 
     Example:
     ```python
@@ -57,7 +62,9 @@ def evaluate_detector(
     for name in iou_types:
         check_entries("ground truth", dataset.ground_truth["annotations"], name)
     sizes = getattr(model, "takes_sizes", False)
-    batches = dataset.batches(batch_size, image_size, shortest_edge, longest_edge, sizes=sizes)
+    batches = dataset.batches(
+        batch_size, image_size=image_size, shortest_edge=shortest_edge, longest_edge=longest_edge, sizes=sizes
+    )
     update = progress_bar(len(dataset), verbose, "image")
     results, done = [], 0
     for images, labels in batches.as_numpy_iterator():

@@ -1,9 +1,12 @@
 """Objects in photos of any size, in pixels of the photos."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 
-from keras_mambaout.arguments import check_choice
+from keras_mambaout.arguments import check_choice, check_positive_integer
 from keras_mambaout.detection.boxes import box_format_of
 from keras_mambaout.detection.predicted_masks import encode_masks, paste_masks
 from keras_mambaout.preprocessing.fitting import check_size, fit, letterbox
@@ -11,10 +14,17 @@ from keras_mambaout.preprocessing.fitting import check_size, fit, letterbox
 MASK_FORMS = ("image", "rle", "box")
 
 
-def detect(model, photos, image_size=640, confidence_threshold=0.5, batch_size=8, masks="image"):
+def detect(
+    model: keras.Model,
+    photos: Sequence[np.ndarray],
+    image_size: int | tuple[int, int] = 640,
+    confidence_threshold: float = 0.5,
+    batch_size: int = 8,
+    masks: str = "image",
+) -> list[dict[str, Any]]:
     """Finds objects in photos.
 
-    Photos are letterboxed to one size, go through the detector, and boxes and masks come back in
+    Photos are letterboxed to one size and go through the detector; its boxes and masks come back in
     pixels of each photo.
 
     Args:
@@ -23,20 +33,21 @@ def detect(model, photos, image_size=640, confidence_threshold=0.5, batch_size=8
             and `"sizes"`, the height and width of each without padding.
         photos: List of uint8 arrays `(H, W, 3)` of any sizes, as `load_image` returns them.
         image_size: Size that photos are resized to fit in, an integer or `(H, W)`.
-        confidence_threshold: Detections below are left out. The model leaves out those below its own.
+        confidence_threshold: Detections below it are left out. The model leaves out those below its own.
         batch_size: Photos at a time.
-        masks: What a model that finds masks adds: `"image"` gives masks as large as the photo, `"rle"`
-            COCO's run lengths of them, which take little memory, and `"box"` what the model puts out.
-            Without effect on other models.
+        masks: The form of the masks, of a model that finds masks: `"image"` for masks as large as the
+            photo, `"rle"` for COCO's run lengths of them, which take little memory, `"box"` for what the
+            model puts out. It has no effect on other models.
 
     Returns:
-        For each photo a dict of arrays by descending score: `"boxes"` `(n, 4)` as `"xyxy"`, clipped to
-        the photo, `"scores"` `(n,)` and `"classes"` `(n,)`, integers; of a model that finds masks also
-        `"masks"`: boolean `(n, H, W)`, a list of run lengths, or floats `(n, M, M)` from 0 to 1 in the
-        frames of the boxes.
+        For each photo a dict of arrays by descending confidence: `"boxes"` `(n, 4)` as `"xyxy"`, clipped
+        to the photo, `"confidence"` `(n,)` and `"classes"` `(n,)`, integers; of a model that finds masks
+        also `"masks"`: boolean `(n, H, W)`, a list of run lengths, or floats `(n, M, M)` from 0 to 1 in
+        the frames of the boxes.
 
     Raises:
         ValueError: If the model is no detector, or an argument is outside of what is listed above.
+        ImportError: If pycocotools, which makes run lengths, is not installed.
 
     Example:
     ```python
@@ -48,6 +59,7 @@ def detect(model, photos, image_size=640, confidence_threshold=0.5, batch_size=8
     bounding_box_format = box_format_of(model)
     size = check_size("image_size", image_size)
     check_choice("masks", masks, MASK_FORMS)
+    check_positive_integer("batch_size", batch_size)
     found = []
     for start in range(0, len(photos), batch_size):
         chosen = photos[start : start + batch_size]
@@ -64,12 +76,12 @@ def detect(model, photos, image_size=640, confidence_threshold=0.5, batch_size=8
 
 
 def _to_numpy(predictions, bounding_box_format, size):
-    """Returns boxes as `"xyxy"` in pixels, scores, classes and perhaps masks of a batch."""
+    """Returns boxes as `"xyxy"` in pixels, confidence, classes and perhaps masks of a batch."""
     values = {
         "boxes": keras.utils.bounding_boxes.convert_format(
             predictions["boxes"], source=bounding_box_format, target="xyxy", height=size[0], width=size[1]
         ),
-        "scores": predictions["confidence"],
+        "confidence": predictions["confidence"],
         "classes": predictions.get("classes", predictions.get("labels")),
     }
     if "masks" in predictions:
@@ -79,12 +91,12 @@ def _to_numpy(predictions, bounding_box_format, size):
 
 def _of_photo(objects, size, scale, confidence_threshold, masks):
     """Returns the objects of a photo, in its pixels."""
-    kept = objects["scores"] >= max(confidence_threshold, 0.0)  # -1 is padding
+    kept = objects["confidence"] >= max(confidence_threshold, 0.0)  # -1 is padding
     (height, width), (vertical, horizontal) = size, scale
     boxes = objects["boxes"][kept] / (horizontal, vertical, horizontal, vertical)
     found = {
         "boxes": np.clip(boxes, 0, (width, height, width, height)),
-        "scores": objects["scores"][kept],
+        "confidence": objects["confidence"][kept],
         "classes": objects["classes"][kept].astype(int),
     }
     if "masks" in objects:

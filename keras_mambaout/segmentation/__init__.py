@@ -13,3 +13,26 @@ from keras_mambaout.segmentation.inference import MULTI_SCALE, segment, slide
 from keras_mambaout.segmentation.evaluation import SegmentationMeanIoU, evaluate_segmenter
 from keras_mambaout.segmentation.mean_iou import confusion_matrix, format_segmentation_metrics, segmentation_metrics
 from keras_mambaout.segmentation.pictures import class_palette, draw_segmentation
+
+__all__ = [
+    "SegmentationDataset",
+    "SegmentationAugmentation",
+    "UperNet",
+    "upernet",
+    "adaptive_average_pool",
+    "resize_bilinear",
+    "PyramidPooling",
+    "UPerHead",
+    "AuxiliaryHead",
+    "SemanticSegmentationRecipe",
+    "MULTI_SCALE",
+    "segment",
+    "slide",
+    "SegmentationMeanIoU",
+    "evaluate_segmenter",
+    "confusion_matrix",
+    "format_segmentation_metrics",
+    "segmentation_metrics",
+    "class_palette",
+    "draw_segmentation",
+]

@@ -1,26 +1,30 @@
 """A segmenter's mean intersection over union on a data set, after training and during it."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 
 from keras_mambaout.arguments import check_positive_integer
 from keras_mambaout.extras import progress_bar
+from keras_mambaout.segmentation.dataset import SegmentationDataset
 from keras_mambaout.segmentation.inference import check_resizing, segment
 from keras_mambaout.segmentation.mean_iou import confusion_matrix, segmentation_metrics
 
 
 def evaluate_segmenter(
-    model,
-    dataset,
-    crop_size=512,
-    stride=341,
-    shortest_edge=512,
-    longest_edge=2048,
-    scales=(1.0,),
-    flip=False,
-    batch_size=1,
-    verbose="auto",
-):
+    model: keras.Model,
+    dataset: SegmentationDataset,
+    batch_size: int = 1,
+    crop_size: int | None = 512,
+    stride: int | None = None,
+    shortest_edge: int = 512,
+    longest_edge: int = 2048,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    verbose: str | int = "auto",
+) -> dict[str, Any]:
     """Returns the metrics of ADE20K of a model on a data set.
 
     Images are looked at as by `segment`, and compared with the label maps at their own size.
@@ -28,17 +32,17 @@ def evaluate_segmenter(
     Args:
         model: A `UperNet`, or another model whose `predict_on_batch` returns logits `(B, H, W, classes)`.
         dataset: A `SegmentationDataset`.
-        crop_size: As for `segment`, and so are the next five.
-        stride: See above.
-        shortest_edge: See above.
-        longest_edge: See above.
-        scales: See above.
-        flip: See above.
         batch_size: Windows at a time.
-        verbose: 1 shows a progress bar, 0 none, `"auto"` one where stdout is a terminal.
+        crop_size: As for `segment`.
+        stride: As for `segment`.
+        shortest_edge: As for `segment`.
+        longest_edge: As for `segment`.
+        scales: As for `segment`.
+        flip: As for `segment`.
+        verbose: 1 shows a progress bar, 0 none, `"auto"` shows one if stdout is a terminal.
 
     Returns:
-        What `segmentation_metrics` returns.
+        What `segmentation_metrics` returns, `{"mIoU", "mean_accuracy", "pixel_accuracy", "classes"}`.
 
     Raises:
         ValueError: If the model has another number of classes than the data set, a label map is wrong, or an argument
@@ -55,11 +59,11 @@ def evaluate_segmenter(
     options = {"crop_size": crop_size, "stride": stride, "shortest_edge": shortest_edge, "longest_edge": longest_edge}
     update = progress_bar(len(dataset), verbose, "image")
     confusion = np.zeros((dataset.num_classes,) * 2, "int64")
-    for number in range(len(dataset)):
-        image, labels = dataset.load(number)
+    for index in range(len(dataset)):
+        image, labels = dataset.load(index)
         (classes,) = segment(model, [image], **options, scales=scales, flip=flip, batch_size=batch_size)
         confusion += confusion_matrix(labels, classes, dataset.num_classes)
-        update(number + 1)
+        update(index + 1)
     return segmentation_metrics(confusion, dataset.class_names)
 
 
@@ -90,7 +94,7 @@ class SegmentationMeanIoU(keras.callbacks.Callback):
         every=1,
         prefix="val_",
         crop_size=512,
-        stride=341,
+        stride=None,
         shortest_edge=512,
         longest_edge=2048,
         scales=(1.0,),

@@ -1,5 +1,8 @@
 """The classes of the pixels of photos of any size, seen through windows and at several scales."""
 
+from collections.abc import Sequence
+
+import keras
 import numpy as np
 from PIL import Image
 
@@ -12,20 +15,20 @@ MULTI_SCALE = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # the paper's, with `flip=True`
 
 
 def segment(
-    model,
-    photos,
-    crop_size=512,
-    stride=341,
-    shortest_edge=512,
-    longest_edge=2048,
-    scales=(1.0,),
-    flip=False,
-    batch_size=1,
-):
+    model: keras.Model,
+    photos: Sequence[np.ndarray],
+    crop_size: int | None = 512,
+    stride: int | None = None,
+    shortest_edge: int = 512,
+    longest_edge: int = 2048,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    batch_size: int = 1,
+) -> list[np.ndarray]:
     """Returns the class of each pixel of photos.
 
     A photo is resized, keeping its aspect ratio, so that its short side is `shortest_edge`, unless the long side would
-    be more than `longest_edge`; `slide` gives its logits, which are enlarged to the photo's size, bilinear.
+    be more than `longest_edge`; `slide` gives its logits, which are resized to the photo's size, bilinear.
     With several scales, or mirrored photos too, the class is that of the highest mean probability. (Where a photo is
     smaller than a window, as at the paper's smaller scales, so is the window: JAX compiles each size anew.)
 
@@ -33,9 +36,9 @@ def segment(
         model: A `UperNet`, or another model whose `predict_on_batch` returns logits `(B, H, W, classes)`.
         photos: List of uint8 arrays `(H, W, 3)` of any sizes, as `load_image` returns them.
         crop_size: Side of the windows; `None` looks at whole photos.
-        stride: Distance of the windows.
+        stride: Distance between windows, at most `crop_size`; `None` is two thirds of it.
         shortest_edge: Short side of a resized photo.
-        longest_edge: At most this long is its long side.
+        longest_edge: The most that its long side may be.
         scales: Both sides are multiplied by each of these; the paper's are `segmentation.MULTI_SCALE`.
         flip: Whether photos are looked at mirrored too.
         batch_size: Windows at a time.
@@ -65,17 +68,23 @@ def segment(
     return found
 
 
-def slide(model, image, crop_size=512, stride=341, batch_size=1):
+def slide(
+    model: keras.Model,
+    image: np.ndarray,
+    crop_size: int | None = 512,
+    stride: int | None = None,
+    batch_size: int = 1,
+) -> np.ndarray:
     """Returns the logits of an image, seen through windows that overlap.
 
-    Windows begin every `stride` pixels, the last ones at the border; where several see a pixel, its logits are the
+    Windows begin every `stride` pixels, the last ones end at the border; where several see a pixel, its logits are the
     mean of theirs. An image that is no larger than a window is one window: its logits are exactly the model's.
 
     Args:
         model: As for `segment`.
         image: `(H, W, 3)`, 0-255.
         crop_size: Side of the windows; `None` makes the image one window.
-        stride: Distance of the windows, at most `crop_size`.
+        stride: Distance between windows, at most `crop_size`; `None` is two thirds of it.
         batch_size: Windows at a time.
 
     Returns:
@@ -94,11 +103,10 @@ def slide(model, image, crop_size=512, stride=341, batch_size=1):
     check_windows(crop_size, stride)
     image = np.asarray(image, "float32")
     sides = [side if crop_size is None else min(crop_size, side) for side in image.shape[:2]]
-    corners = [
-        (top, left)
-        for top in _starts(image.shape[0], sides[0], stride)
-        for left in _starts(image.shape[1], sides[1], stride)
-    ]
+    tops, lefts = (
+        _starts(side, window, crop_size, stride) for side, window in zip(image.shape[:2], sides, strict=True)
+    )
+    corners = [(top, left) for top in tops for left in lefts]
     total = None
     for first in range(0, len(corners), batch_size):
         chosen = [
@@ -122,6 +130,8 @@ def check_windows(crop_size, stride):
     if crop_size is None:
         return
     check_positive_integer("crop_size", crop_size)
+    if stride is None:
+        return
     check_positive_integer("stride", stride)
     if stride > crop_size:
         raise ValueError(f"`stride` must be at most `crop_size` ({crop_size}), or pixels are left out, got {stride}.")
@@ -137,9 +147,12 @@ def check_resizing(crop_size, stride, shortest_edge, longest_edge, scales):
         check_positive_number("scales", scale)
 
 
-def _starts(side, window, stride):
+def _starts(side, window, crop_size, stride):
     """Returns where windows begin on a side."""
-    return [min(start, side - window) for start in range(0, max(side - window, 0) + stride, stride)]
+    if crop_size is None:
+        return [0]
+    stride = max(1, 2 * crop_size // 3) if stride is None else stride
+    return [min(start, side - window) for start in range(0, side - window + stride, stride)]
 
 
 def _views(photo, shortest_edge, longest_edge, scales, flip):
@@ -159,7 +172,7 @@ def _classes(views, size, count):
     for number, logits in enumerate(views, start=1):
         for first in range(0, size[0], STRIP):
             rows = slice(first, min(first + STRIP, size[0]))
-            scores = _enlarge(logits, size, rows)  # (rows, W, classes)
+            scores = resize_rows(logits, size, rows)  # (rows, W, classes)
             if count > 1:
                 scores = _softmax(scores)
                 total = np.zeros((*size, scores.shape[-1]), "float32") if total is None else total
@@ -170,18 +183,22 @@ def _classes(views, size, count):
     return classes
 
 
-def _enlarge(logits, size, rows):
-    """Returns some rows of logits `(h, w, C)` at another size, as `resize_bilinear` has them."""
+def resize_rows(logits: np.ndarray, size: tuple[int, int], rows: slice) -> np.ndarray:
+    """Returns some rows `(rows, W, C)` of logits `(h, w, C)` at the size `(H, W)`, as `resize_bilinear` makes them.
+
+    `keras.ops.image.resize` makes all rows at once, which are 7 GB for 150 classes at 12 megapixels, and JAX compiles
+    it for each new size of photo; Pillow makes a few rows, but blurs what it makes smaller.
+    """
     low, high, share = (part[rows] for part in _places(logits.shape[0], size[0]))
     share = share[:, None, None]
-    strip = logits[low] * (1 - share) + logits[high] * share
+    strip = logits[low] * (1 - share) + logits[high] * share  # (rows, w, C)
     low, high, share = _places(logits.shape[1], size[1])
     share = share[:, None]
     return strip[:, low] * (1 - share) + strip[:, high] * share
 
 
 def _places(old, new):
-    """Returns the rows that each row of the result lies between, and how near it is to the second."""
+    """Returns the two rows that each row of the result lies between, and its distance from the first."""
     place = np.maximum((np.arange(new) + 0.5) * old / new - 0.5, 0.0)
     low = place.astype(int)
     return low, np.minimum(low + 1, old - 1), (place - low).astype("float32")

@@ -1,22 +1,30 @@
 """Pictures of detections: boxes, names and masks."""
 
-import colorsys
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-GOLDEN_RATIO = 0.618034  # steps of hue that keep neighbouring classes apart
+from keras_mambaout.visualization.palette import hue_color
+
 MASK_OPACITY = 0.45
 
 
-def draw_detections(image, boxes, classes, scores=None, class_names=None, masks=None):
+def draw_detections(
+    image: np.ndarray,
+    boxes: np.ndarray,
+    classes: Sequence[int] | np.ndarray,
+    confidence: Sequence[float] | np.ndarray | None = None,
+    class_names: Sequence[str] | None = None,
+    masks: np.ndarray | None = None,
+) -> np.ndarray:
     """Draws boxes with their names over an image, and masks with their outlines under them.
 
     Args:
         image: Array `(H, W, 3)`, uint8 or floats from 0 to 255.
-        boxes: `(N, 4)` as `"xyxy"` in pixels of the image.
+        boxes: `(N, 4)` as `"xyxy"` in pixels of the image, the best first.
         classes: `(N,)`; rows of a class below 0 are padding and left out.
-        scores: `(N,)`, from 0 to 1, or `None` (the labels of a data set).
+        confidence: `(N,)`, from 0 to 1, or `None` (the labels of a data set).
         class_names: List of names; `None` shows the numbers.
         masks: Boolean `(N, H, W)`, or `None`.
 
@@ -24,11 +32,12 @@ def draw_detections(image, boxes, classes, scores=None, class_names=None, masks=
         An array `(H, W, 3)`, uint8.
 
     Raises:
-        ValueError: If `masks` have not the size of the image, or are not one for each box.
+        ValueError: If `masks` are not one for each box, each of the size of the image.
 
     Example:
     ```python
-    picture = draw_detections(photo, boxes, classes, scores, dataset.class_names)
+    (found,) = detect(detector, [photo])
+    picture = draw_detections(photo, **found, class_names=dataset.class_names)
     PIL.Image.fromarray(picture).save("detections.png")
     ```
     """
@@ -43,9 +52,9 @@ def draw_detections(image, boxes, classes, scores=None, class_names=None, masks=
         index = int(classes[row])
         if index < 0:
             continue
-        color = _color(index)
+        color = hue_color(index)
         name = class_names[index] if class_names is not None else str(index)
-        text = name if scores is None else f"{name} {scores[row]:.2f}"
+        text = name if confidence is None else f"{name} {confidence[row]:.2f}"
         left, top, right, bottom = (float(value) for value in boxes[row])
         draw.rectangle((left, top, max(left, right), max(top, bottom)), outline=color, width=line)
         above = top - font.size - 2 * line
@@ -60,25 +69,24 @@ def _draw_masks(image, masks, classes, line):
     expected = (len(classes), *image.shape[:2])
     if masks.shape != expected:
         raise ValueError(
-            f"`masks` must be of shape {expected}, one of the size of the image for each box, got {masks.shape}. "
+            f"`masks` must be of shape {expected}, one for each box, each of the size of the image, got {masks.shape}. "
             "Masks in the frames of their boxes are brought there by `paste_masks`."
         )
     for mask, index in list(zip(masks, classes, strict=True))[::-1]:  # the best on top
         if index < 0:
             continue
-        color = np.array(_color(int(index)))
+        color = np.array(hue_color(int(index)))
         image[mask] = np.round((1 - MASK_OPACITY) * image[mask] + MASK_OPACITY * color)
-        image[mask & ~_eroded(mask, line)] = color
+        image[mask & ~erode(mask, line)] = color
 
 
-def _eroded(mask, steps):
-    """Returns a mask without its outermost pixels, also where the image ends."""
+def erode(mask: np.ndarray, steps: int) -> np.ndarray:
+    """Returns a mask `(H, W)` without its outermost `steps` pixels, also where the image ends.
+
+    A pixel stays in a step if the four beside it are in the mask. Pillow's `MinFilter` looks at the four at the
+    corners too, which makes slanted outlines twice as wide, and takes nothing away where the image ends.
+    """
     for _ in range(steps):
         around = np.pad(mask, 1)
         mask = mask & around[:-2, 1:-1] & around[2:, 1:-1] & around[1:-1, :-2] & around[1:-1, 2:]
     return mask
-
-
-def _color(index):
-    hue = index * GOLDEN_RATIO % 1.0
-    return tuple(round(255 * value) for value in colorsys.hsv_to_rgb(hue, 0.85, 0.75))

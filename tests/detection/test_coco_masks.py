@@ -11,7 +11,6 @@ from keras_mambaout.detection import (
     CocoMeanAveragePrecision,
     coco_metrics,
     detections_to_results,
-    draw_examples,
     evaluate_detector,
 )
 
@@ -149,18 +148,6 @@ def test_callback(dataset):
     history = model.fit(x, x[:, :1], verbose=0, callbacks=[precision]).history
     assert history["val_bbox_AP"] == pytest.approx([1]) and 0.5 <= history["val_segm_AP"][0] <= 0.6
     assert "val_AP" not in history and {"val_bbox_APs", "val_segm_AP75"} <= set(history)
-
-
-def test_pictures(dataset):
-    """The labels on the left have the whole mask, and the detections on the right once that, once its upper quarter."""
-    arguments = {"image_ids": [12], "image_size": 64, "side": 320}
-    full = draw_examples(FindsWhite(), dataset, **arguments)
-    part = draw_examples(FindsWhite(filled=0.25), dataset, **arguments)
-    np.testing.assert_array_equal(part[:, :320], full[:, :320])
-    rows = slice(80, 160)  # the box 2, 3, 40, 31 is at 10, 15, 200, 155: this is below the name, above the lower edge
-    left, right = (rows, slice(20, 200)), (rows, slice(344, 524))
-    assert (part[right] == 255).all() and (full[right] != 255).any(-1).all()
-    np.testing.assert_array_equal(full[left], full[right])
 
 
 def test_perfect_head_on_real_labels(coco128):

@@ -37,8 +37,8 @@ def test_boxes_of_each_photo():
     np.testing.assert_allclose(found[0]["boxes"], [[10, 5, 30, 25], [0, 10, 20, 40]])  # 64 / 80
     # 50 x 20 becomes 64 x 26: 1.28 and 1.3; what is right of the photo is clipped
     np.testing.assert_allclose(found[1]["boxes"][0], [8 / 1.3, 4 / 1.28, 24 / 1.3, 20 / 1.28], rtol=1e-6)
-    assert found[0]["scores"].tolist() == [0.9, 0.6] and found[0]["classes"].tolist() == [1, 0]
-    assert all(sorted(objects) == ["boxes", "classes", "scores"] for objects in found)
+    assert found[0]["confidence"].tolist() == [0.9, 0.6] and found[0]["classes"].tolist() == [1, 0]
+    assert all(sorted(objects) == ["boxes", "classes", "confidence"] for objects in found)
     assert len(detect(model, PHOTOS, 64, confidence_threshold=0.7)[0]["boxes"]) == 1
 
 
@@ -69,3 +69,9 @@ def test_masks_as_run_lengths_and_as_they_are():
 def test_unknown_masks():
     with pytest.raises(ValueError, match="`masks` must be one of 'image', 'rle', 'box', got 'polygons'"):
         detect(Fake(), PHOTOS, 64, masks="polygons")
+
+
+def test_no_photos_and_wrong_batches():
+    assert detect(Fake(), [], 64) == []
+    with pytest.raises(ValueError, match="`batch_size` must be an integer of 1 or more, got 0"):
+        detect(Fake(), PHOTOS, 64, batch_size=0)

@@ -8,6 +8,8 @@ from pycocotools import mask as coder
 
 from keras_mambaout.detection.predicted_masks import encode_masks, paste_masks
 
+pytestmark = pytest.mark.no_backend
+
 SIZE = (23, 31)
 BOXES = [
     [3.2, 4.7, 20.9, 15.1],

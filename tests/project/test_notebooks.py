@@ -146,7 +146,7 @@ def test_detect(execute, data_dir, tmp_path, stem, box_format):
         "box_format": box_format,
         "epochs": 1,
         "draw": 2,
-        "min_score": 0.0,
+        "confidence": 0.0,
     }
     printed = execute(stem, **{**SMALL, "image_size": 128}, **settings)
     assert "8 photos for training, 30 objects" in printed and "8 photos for validation, 30 objects" in printed
@@ -168,7 +168,7 @@ def test_mask_rcnn(execute, data_dir, tmp_path):
     (tmp_path / "labels.json").write_text(json.dumps(labels))
     settings = {"train_json": "labels.json", "train_images": str(coco / "images"), "weights": "none", "channels": 32}
     small = {**SMALL, "batch_size": 2, "box_samples": 32, "epochs": 1}
-    printed = execute("06_mask_rcnn_coco", **small, **settings, min_score=0.0)
+    printed = execute("06_mask_rcnn_coco", **small, **settings, confidence=0.0)
 
     assert "2 photos for training, 3 objects" in printed and "2 photos for validation, 3 objects" in printed
     assert "2 classes: zebra, giraffe" in printed

@@ -1,11 +1,14 @@
 """Windows, scales and mirroring against loops, with models that see one pixel."""
 
+import keras
 import numpy as np
 import pytest
 import seeded
+from PIL import Image
 from small_segmenter import create
 
-from keras_mambaout.segmentation import segment, slide
+from keras_mambaout.segmentation import resize_bilinear, segment, slide
+from keras_mambaout.segmentation.inference import resize_rows
 
 PHOTO = seeded.photo(60, 97)
 
@@ -56,6 +59,17 @@ def test_windows(crop_size, stride, batch_size):
     assert {shape[1:3] for shape in model.shapes} == {(min(crop_size, 60), min(crop_size, 97))}
 
 
+@pytest.mark.parametrize(("crop_size", "stride"), [(32, 21), (20, 13), (1, 1)])
+def test_windows_are_two_thirds_apart_by_default(crop_size, stride):
+    models = Pixels(numbered=True), Pixels(numbered=True)
+    found = slide(models[0], PHOTO, crop_size), slide(models[1], PHOTO, crop_size, stride)
+    np.testing.assert_array_equal(*found)
+    np.testing.assert_array_equal(
+        segment(models[0], [PHOTO], crop_size, shortest_edge=20),
+        segment(models[1], [PHOTO], crop_size, stride, shortest_edge=20),
+    )
+
+
 def test_one_window_is_exactly_the_plain_prediction():
     model = create()
     image = seeded.photo(64, 64).astype("float32")
@@ -75,6 +89,24 @@ def test_photos_of_their_own_size():
     model = Pixels()
     segment(model, photos[1:], None, shortest_edge=60, longest_edge=97)
     assert model.shapes == [(1, 97, 15, 3)]  # 31 * 97 / 200 = 15.04
+
+
+@pytest.mark.parametrize("size", [(90, 120), (17, 13), (31, 100), (40, 29)])
+def test_rows_are_those_of_resize_bilinear(size):
+    """Larger, smaller, and larger on one side: strips of any rows are the rows of the whole."""
+    logits = np.random.default_rng(0).normal(size=(40, 29, 5)).astype("float32")
+    expected = keras.ops.convert_to_numpy(resize_bilinear(logits[None], size))[0]
+    for rows in (slice(0, 5), slice(5, size[0])):
+        np.testing.assert_allclose(resize_rows(logits, size, rows), expected[rows], rtol=1e-4, atol=1e-5)
+
+
+def test_pillow_blurs_what_it_makes_smaller():
+    """Why `resize_rows` does not use it: of many rows Pillow takes the mean, `resize_bilinear` that of the nearest two."""
+    logits = np.tile(np.float32([0, 0, 0, 1]), 10).reshape(40, 1, 1).repeat(4, 1)
+    ours = resize_rows(logits, (10, 4), slice(0, 10))[:, 0, 0]
+    theirs = np.asarray(Image.fromarray(logits[..., 0]).resize((4, 10), Image.Resampling.BILINEAR))[:, 0]
+    np.testing.assert_allclose(ours, 0)
+    assert theirs.min() > 0.15
 
 
 def test_mirrored_photos_are_mirrored_back():
