@@ -152,8 +152,8 @@ print(format_coco_metrics(evaluate_detector(loaded, val, args.batch_size, args.i
 # ## Draw
 # `detect` takes photos of any size, your own as `keras_mambaout.load_image("photo.jpg")`: each goes through
 # `image, scale = keras_mambaout.letterbox(photo, 640)` and `detector.predict`, and its boxes, divided by the scale, are
-# in pixels of the photo again. The detector returns what counts for AP, down to a confidence of 0.05 (`confidence_threshold`
-# of `retinanet`); what is worth drawing is chosen here.
+# in pixels of the photo again. The detector returns what counts for AP, down to a confidence of 0.05
+# (`confidence_threshold` of `retinanet`); what is worth drawing is chosen here.
 
 # %%
 photos = [val.load_image(image_id) for image_id in labels["image_id"]]

@@ -101,7 +101,7 @@ def test_rows_are_those_of_resize_bilinear(size):
 
 
 def test_pillow_blurs_what_it_makes_smaller():
-    """Why `resize_rows` does not use it: of many rows Pillow takes the mean, `resize_bilinear` that of the nearest two."""
+    """Why `resize_rows` does without it: Pillow takes the mean of many rows, `resize_bilinear` of the nearest two."""
     logits = np.tile(np.float32([0, 0, 0, 1]), 10).reshape(40, 1, 1).repeat(4, 1)
     ours = resize_rows(logits, (10, 4), slice(0, 10))[:, 0, 0]
     theirs = np.asarray(Image.fromarray(logits[..., 0]).resize((4, 10), Image.Resampling.BILINEAR))[:, 0]
