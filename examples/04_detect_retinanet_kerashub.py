@@ -92,7 +92,7 @@ try:
     train = CocoDataset.from_json(args.train_json, args.train_images)
     val = CocoDataset.from_json(args.val_json, args.val_images or args.train_images) if args.val_json else train
     if args.limit:
-        train, val = (part.subset(part.image_ids[: args.limit]) for part in (train, val))
+        train, val = (part.subset(range(min(args.limit, len(part)))) for part in (train, val))
     detector = retinanet(
         args.model,
         num_classes=train.num_classes,
@@ -100,7 +100,7 @@ try:
         weights=None if args.weights == "none" else args.weights,
     )
     batches = train.batches(
-        args.batch_size, args.image_size, training=True, bounding_box_format=args.box_format, seed=0
+        args.batch_size, training=True, image_size=args.image_size, bounding_box_format=args.box_format
     )
 except (ValueError, ImportError, OSError) as error:  # OSError: no network
     if "ipykernel" in sys.modules:
@@ -134,7 +134,7 @@ output.mkdir(parents=True, exist_ok=True)
 detector.save(output / "detector.keras")
 loaded = load_model(output / "detector.keras")
 
-images, labels = next(val.batches(args.draw, args.image_size).as_numpy_iterator())
+images, labels = next(val.batches(args.draw, image_size=args.image_size).as_numpy_iterator())
 before, after = (model.predict(images, verbose=0) for model in (detector, loaded))
 for key, values in before.items():
     np.testing.assert_allclose(after[key], values, atol=1e-3, err_msg=f"The loaded detector has other {key}.")
@@ -156,9 +156,10 @@ print(format_coco_metrics(evaluate_detector(loaded, val, args.batch_size, args.i
 # (`confidence_threshold` of `retinanet`); what is worth drawing is chosen here.
 
 # %%
-photos = [val.load_image(image_id) for image_id in labels["image_id"]]
+examples = [val.load(val.image_ids.index(image_id)) for image_id in labels["image_id"]]
+photos = [photo for photo, _ in examples]
 found = detect(loaded, photos, args.image_size, confidence_threshold=args.confidence)
-labelled = [val.objects(image_id) for image_id in labels["image_id"]]  # boxes as xyxy in pixels of the photos
+labelled = [objects for _, objects in examples]  # boxes as xyxy in pixels of the photos
 
 heights = [photo.shape[0] / photo.shape[1] for photo in photos]
 figure, rows = plt.subplots(

@@ -111,7 +111,7 @@ try:
     train = CocoDataset.from_json(args.train_json, args.train_images)
     val = CocoDataset.from_json(args.val_json, args.val_images or args.train_images) if args.val_json else train
     if args.limit:
-        train, val = (part.subset(part.image_ids[: args.limit]) for part in (train, val))
+        train, val = (part.subset(range(min(args.limit, len(part)))) for part in (train, val))
     detector = mask_rcnn(
         args.model,
         num_classes=train.num_classes,
@@ -119,7 +119,7 @@ try:
         channels=args.channels,
         box_samples=args.box_samples,
     )
-    batches = train.batches(args.batch_size, **resize, training=True, masks=True, mask_size=112, sizes=True, seed=0)
+    batches = train.batches(args.batch_size, training=True, **resize, masks=True, mask_size=112, sizes=True)
 except (ValueError, ImportError, OSError) as error:  # OSError: no network
     if "ipykernel" in sys.modules:
         raise
@@ -187,9 +187,10 @@ def fit_in(photo):
     return (args.shortest_edge, LONG_SIDE) if is_wide else (LONG_SIDE, args.shortest_edge)
 
 
-photos = [val.load_image(image_id) for image_id in labels["image_id"]]
+examples = [val.load(val.image_ids.index(image_id), masks=True) for image_id in labels["image_id"]]
+photos = [photo for photo, _ in examples]
 found = [detect(loaded, [photo], fit_in(photo), args.confidence)[0] for photo in photos]
-labelled = [val.objects(image_id, masks=True) for image_id in labels["image_id"]]  # in pixels of the photos
+labelled = [objects for _, objects in examples]  # in pixels of the photos
 
 heights = [photo.shape[0] / photo.shape[1] for photo in photos]
 figure, rows = plt.subplots(

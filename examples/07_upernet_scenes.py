@@ -101,7 +101,9 @@ try:
     elif args.images and args.labels and args.classes:
         names = Path(args.classes).read_text(encoding="utf-8").splitlines()
         numbers = range(args.label_ids_from, args.label_ids_from + len(names))
-        train = val = SegmentationDataset.from_folder(args.images, args.labels, names, numbers, ignored=[args.ignored])
+        train = val = SegmentationDataset.from_folder(
+            args.images, args.labels, names, numbers, ignore_ids=[args.ignored]
+        )
         if args.validate:
             split = len(val) - args.validate
             train, val = train.subset(range(split)), val.subset(range(split, len(val)))
@@ -115,7 +117,7 @@ try:
         channels=args.channels,
         auxiliary_channels=args.channels // 2,
     )
-    batches = train.batches(args.batch_size, **sizes, training=True, augmentation=plain if args.plain else None, seed=0)
+    batches = train.batches(args.batch_size, training=True, **sizes, augmentation=plain if args.plain else None)
 except (ValueError, ImportError, OSError) as error:  # OSError: no network
     if "ipykernel" in sys.modules:
         raise

@@ -54,7 +54,11 @@ class ClassificationRecipe(TrainingRecipe):
     steps = data.steps_per_epoch(recipe.batch_size)
     recipe.compile(model, steps)
     batches = data.batches(
-        recipe.batch_size, recipe.image_size, training=True, augmentation=recipe.augmentation, label_mode="categorical"
+        recipe.batch_size,
+        training=True,
+        image_size=recipe.image_size,
+        augmentation=recipe.augmentation,
+        label_mode="categorical",
     )
     model.fit(batches, epochs=recipe.epochs)
     ```
@@ -121,11 +125,11 @@ class ClassificationRecipe(TrainingRecipe):
         end = min(self.min_learning_rate, self.learning_rate)
         return WarmupCosine(self.learning_rate, total, warmup, start, end, accumulate)
 
-    def batches(self, data, batch_size, seed=None, epochs=None, shard=(0, 1)):
+    def batches(self, data, batch_size, seed=0, epochs=None, shard=(0, 1)):
         """Returns the batches of a `ClassificationDataset` for training, one-hot or mixed."""
         return data.batches(
             batch_size,
-            self.image_size,
+            image_size=self.image_size,
             training=True,
             augmentation=self.augmentation,
             label_mode="categorical",
@@ -136,7 +140,9 @@ class ClassificationRecipe(TrainingRecipe):
 
     def validation(self, data, batch_size):
         """Returns a function of a shard that makes the batches for `validation_data`."""
-        make = functools.partial(data.batches, batch_size, self.image_size, label_mode="categorical", weighted=True)
+        make = functools.partial(
+            data.batches, batch_size, image_size=self.image_size, label_mode="categorical", weighted=True
+        )
         return lambda shard: make(shard=shard)
 
     def compile(self, model, steps_per_epoch, accumulate=1, **kwargs):

@@ -77,7 +77,7 @@ def scene_dataset(args, split, images, labels):
     if not args.data and all(folders):
         names, numbers = _read_classes(args.classes)
         ignored = [255] if args.ignored is None else _numbers(args.ignored)
-        return SegmentationDataset.from_folder(images, labels, names, numbers, ignored)
+        return SegmentationDataset.from_folder(images, labels, names, numbers, ignore_ids=ignored)
     raise ValueError(
         "--task scenes needs --data FOLDER (ADEChallengeData2016), or --images FOLDER, --labels FOLDER and --classes "
         "FILE."

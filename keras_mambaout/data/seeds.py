@@ -1,14 +1,15 @@
 """Order and augmentation as a function of a seed and the number of an epoch."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 
 ORDER, AUGMENT, MIX = range(3)  # what random numbers are drawn for
 
 
-def random_seed(seed, *numbers):
-    """Returns an int64 tensor `(2,)`, another one for other numbers."""
+def random_seed(seed: int, *numbers: Any) -> Any:
+    """Returns an int64 tensor `(2,)` that follows from a seed and from numbers; others give a different one."""
     import tensorflow as tf
 
     value = tf.constant([seed, 0], tf.int64)
@@ -17,8 +18,8 @@ def random_seed(seed, *numbers):
     return value
 
 
-def next_number():
-    """Returns a `tf.data.Dataset` of one number, 0 when it is read first, then 1, 2, ..."""
+def next_number() -> Any:
+    """Returns a `tf.data.Dataset` of one number: 0 when it is first read, then 1, 2, ..."""
     import tensorflow as tf
 
     numbers = itertools.count()

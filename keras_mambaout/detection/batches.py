@@ -1,28 +1,45 @@
-"""From a stream of images to batches for a detector."""
+"""From the images of a data set to batches for a detector."""
+
+from typing import Any
 
 import keras
 import numpy as np
 
+from keras_mambaout.data.batches import BatchPlan, finish
 from keras_mambaout.data.resizing import PADDING_MARK, fill_padding, resize_image
+from keras_mambaout.data.seeds import AUGMENT
+from keras_mambaout.detection.annotations import Annotations
 from keras_mambaout.detection.label_masks import draw_box_masks, draw_masks
-from keras_mambaout.detection.resizing import flip_sample
+from keras_mambaout.detection.resizing import ResizeRule, flip_sample
+
+BLANK = (np.zeros((1, 1, 3), "uint8"),)  # what stands in for an unreadable image
 
 
 class Targets:
-    """What belongs to an image, as NumPy arrays: its resized size, and the labels at this size.
+    """What belongs to an image, as NumPy arrays: its id and resized size, and the labels at this size.
 
     Args:
         annotations: `Annotations`.
+        image_ids: Id of each image of the source.
         resize: `ResizeRule`.
         masks: Whether masks are drawn.
         mask_size: The side of masks in the frames of their boxes; `None` draws them over the image.
         max_boxes: How many objects are kept, the largest.
     """
 
-    def __init__(self, annotations, resize, masks, mask_size, max_boxes):
-        self.annotations, self.resize, self.max_boxes = annotations, resize, max_boxes
+    def __init__(
+        self,
+        annotations: Annotations,
+        image_ids: np.ndarray,
+        resize: ResizeRule,
+        masks: bool,
+        mask_size: int | None,
+        max_boxes: int,
+    ) -> None:
+        self.annotations, self.image_ids, self.resize, self.max_boxes = annotations, image_ids, resize, max_boxes
         self.masks, self.mask_size = masks, mask_size
         self.signature = {
+            "image_id": ("int32", ()),
             "size": ("int32", (2,)),
             "scale": ("float32", (2,)),
             "boxes": ("float32", (None, 4)),  # xyxy
@@ -31,12 +48,14 @@ class Targets:
         if masks:
             self.signature["masks"] = ("uint8", (None, mask_size, mask_size))  # (n, h, w) or (n, M, M)
 
-    def __call__(self, image_id):
-        original = self.annotations.size(int(image_id))
+    def __call__(self, index: int) -> list[np.ndarray]:
+        image_id = int(self.image_ids[index])
+        original = self.annotations.size(image_id)
         size = self.resize.resized(*original)
         scale = np.array(size, "float64") / original
-        boxes, classes, rows = self.annotations.objects(int(image_id), self.max_boxes)
-        values = {"size": size, "scale": scale, "boxes": boxes * scale[[1, 0, 1, 0]], "classes": classes}
+        boxes, classes, rows = self.annotations.objects(image_id, self.max_boxes)
+        values = {"image_id": image_id, "size": size, "scale": scale, "classes": classes}
+        values["boxes"] = boxes * scale[[1, 0, 1, 0]]
         if self.masks:
             segmentations = [self.annotations.segmentation(row) for row in rows]
             if self.mask_size is None:
@@ -46,59 +65,77 @@ class Targets:
         return [np.asarray(values[key], dtype) for key, (dtype, _) in self.signature.items()]
 
 
-def make_batches(stream, targets, batch_size, training, flip, bounding_box_format, sizes, seed):
-    """Returns a `tf.data.Dataset` of `(images, labels)`, as `CocoDataset.batches` describes them.
+def training_batches(plan: BatchPlan, targets: Targets, flip: float, bounding_box_format: str, sizes: bool) -> Any:
+    """Returns a `tf.data.Dataset` of shuffled batches, as `CocoDataset.batches` describes them.
 
     Args:
-        stream: A `tf.data.Dataset` of ids and uint8 images `(H, W, 3)`.
+        plan: What the data sets of all tasks share.
         targets: `Targets`.
-        batch_size: Images in a batch.
-        training: Whether the last incomplete batch, ids and scales are left out.
         flip: Probability of mirroring.
         bounding_box_format: Format of the boxes.
         sizes: Whether images come with their sizes.
-        seed: Seed of mirroring.
     """
     import tensorflow as tf
 
-    resize = targets.resize
+    def one_epoch(epoch):
+        def prepare(position, arrays, index):
+            sample = _sample(targets, *arrays, index)
+            if flip:
+                flipped = tf.random.stateless_uniform((), plan.random(AUGMENT, epoch, position)) < flip
+                sample = tf.cond(flipped, lambda: flip_sample(sample), lambda: dict(sample))
+            return sample
 
-    def prepare(image_id, image, draw):
-        sample = _read_targets(targets, image_id)
-        sample["images"] = resize_image(image, sample["size"])  # (h, w, 3)
-        if flip:
-            flipped = tf.random.stateless_uniform((), [draw, 0]) < flip
-            sample = tf.cond(flipped, lambda: flip_sample(sample), lambda: dict(sample))
-        sample = resize.round_up(sample, box_frames=targets.mask_size is not None)
-        return {**sample, "image_id": tf.cast(image_id, "int32")}
+        images = plan.training_images(lambda image: (image,), BLANK, epoch)
+        samples = images.map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return _batch(samples, targets, plan.rows, bounding_box_format, sizes, training=True)
 
-    def finish(batch):
+    return plan.epoch_batches(one_epoch)
+
+
+def evaluation_batches(plan: BatchPlan, targets: Targets, bounding_box_format: str, sizes: bool) -> Any:
+    """Returns a `tf.data.Dataset` of batches in order, without unreadable images, with ids and scales."""
+    import tensorflow as tf
+
+    images = plan.images(lambda image: (image,), BLANK)
+    samples = images.map(
+        lambda position, arrays, index: _sample(targets, *arrays, index), num_parallel_calls=tf.data.AUTOTUNE
+    )
+    return finish(_batch(samples, targets, plan.rows, bounding_box_format, sizes, training=False))
+
+
+def _sample(targets, image, index):
+    """Returns an image, resized, and its targets."""
+    import tensorflow as tf
+
+    values = tf.numpy_function(targets, [index], [dtype for dtype, _ in targets.signature.values()])
+    sample = {
+        key: tf.ensure_shape(value, shape)
+        for value, (key, (_, shape)) in zip(values, targets.signature.items(), strict=True)
+    }
+    return {**sample, "images": resize_image(image, sample["size"])}  # (h, w, 3)
+
+
+def _batch(samples, targets, rows, bounding_box_format, sizes, training):
+    """Returns batches of images and labels: in training full ones, otherwise with ids and scales."""
+    import tensorflow as tf
+
+    dropped = ("size", "image_id", "scale") if training else ("size",)
+
+    def pad(sample):
+        return targets.resize.round_up(sample, box_frames=targets.mask_size is not None)
+
+    def finish_batch(batch):
         images = fill_padding(batch.pop("images"))  # (B, H, W, 3)
         height, width = tf.unstack(tf.shape(images)[1:3])
         batch["boxes"] = _convert_boxes(batch["boxes"], batch["classes"], bounding_box_format, height, width)
         if sizes:
             images = {"images": images, "sizes": batch["size"]}
-        dropped = ("size", "image_id", "scale") if training else ("size",)
         return images, {key: value for key, value in batch.items() if key not in dropped}
 
-    draws = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
-    samples = tf.data.Dataset.zip((stream, draws)).map(
-        lambda sample, draw: prepare(*sample, draw), num_parallel_calls=tf.data.AUTOTUNE
-    )
     shapes, values = _padding(targets)
-    batches = samples.padded_batch(batch_size, shapes, values, drop_remainder=training)
-    return batches.map(finish, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
-
-
-def _read_targets(targets, image_id):
-    import tensorflow as tf
-
-    dtypes = [dtype for dtype, _ in targets.signature.values()]
-    values = tf.numpy_function(targets, [image_id], dtypes)
-    return {
-        key: tf.ensure_shape(value, shape)
-        for value, (key, (_, shape)) in zip(values, targets.signature.items(), strict=True)
-    }
+    samples = samples.map(pad, num_parallel_calls=tf.data.AUTOTUNE)
+    batches = samples.padded_batch(rows, shapes, values, drop_remainder=training)
+    return batches.map(finish_batch, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def _padding(targets):

@@ -35,7 +35,7 @@ def detections_to_results(
 
     Example:
     ```python
-    images, labels = next(iter(dataset.batches(image_size=640)))
+    images, labels = next(iter(dataset.batches(8, image_size=640)))
     results = detections_to_results(
         model.predict_on_batch(images), labels["image_id"], labels["scale"], dataset.category_ids, "xyxy"
     )

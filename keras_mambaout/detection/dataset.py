@@ -1,24 +1,28 @@
 """Images with boxes, classes and masks of objects, in COCO's format."""
 
 import logging
+import os
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from keras_mambaout.arguments import check_positive_integer
+from keras_mambaout.data.dataset import ImageDataset
 from keras_mambaout.detection.annotations import Annotations, read_coco_json
-from keras_mambaout.detection.batches import Targets, make_batches
+from keras_mambaout.detection.batches import Targets, evaluation_batches, training_batches
 from keras_mambaout.detection.boxes import check_box_format
 from keras_mambaout.detection.image_folder import ImageFolder
 from keras_mambaout.detection.label_masks import draw_masks
 from keras_mambaout.detection.resizing import ResizeRule
-from keras_mambaout.detection.tfds_boxes import read_tfds
-from keras_mambaout.extras import import_extra, import_tensorflow
+from keras_mambaout.detection.tfds_boxes import TfdsPhotos, read_tfds
+from keras_mambaout.extras import import_extra
 
 logger = logging.getLogger(__name__)
 FLIP_RATE = 0.5
 
 
-class CocoDataset:
+class CocoDataset(ImageDataset):
     """Images with labelled objects: COCO's files, others in its format, or TensorFlow Datasets.
 
     It is made by `from_json` or `from_tfds`. Classes are 0 to K - 1, in the order of COCO's category
@@ -37,12 +41,14 @@ class CocoDataset:
     [its data format](https://cocodataset.org/#format-data)
     """
 
-    def __init__(self, annotations, images):
-        self._annotations, self._images = annotations, images
-        self._said = set()
+    _trainable = "images with objects"
+
+    def __init__(self, annotations: Annotations, images: ImageFolder | TfdsPhotos) -> None:
+        super().__init__(images, annotations.class_names)
+        self._annotations, self._source_ids, self._said = annotations, np.array(annotations.image_ids, "int64"), set()
 
     @classmethod
-    def from_json(cls, path, images):
+    def from_json(cls, path: str | os.PathLike, images: str | os.PathLike) -> "CocoDataset":
         """Returns the data set of a JSON file in COCO's `instances` format and a folder of images.
 
         Args:
@@ -56,7 +62,13 @@ class CocoDataset:
         return cls(annotations, ImageFolder(images, annotations.ground_truth["images"]))
 
     @classmethod
-    def from_tfds(cls, name, split="train", data_dir=None, verbose="auto"):
+    def from_tfds(
+        cls,
+        name: str,
+        split: str = "train",
+        data_dir: str | os.PathLike | None = None,
+        verbose: str | int = "auto",
+    ) -> "CocoDataset":
         """Returns the data set of a split of TensorFlow Datasets, which has boxes but no masks.
 
         What is not there yet is downloaded and prepared, as `tfds.load` does. The split is then read
@@ -70,109 +82,114 @@ class CocoDataset:
             verbose: 1 shows a progress bar, 0 none, `"auto"` one where stdout is a terminal.
 
         Raises:
-            ValueError: If there is no such data set or split, or it has no boxes.
+            ValueError: If there is no such data set or split, it has no boxes, or it is not stored as TFRecord files.
         """
         ground_truth, images = read_tfds(name, split, data_dir, verbose)
         return cls(Annotations(ground_truth), images)
 
-    def __len__(self):
-        return len(self.image_ids)
-
     @property
-    def image_ids(self):
+    def image_ids(self) -> list[int]:
         """Ids of the images, in order."""
         return list(self._annotations.image_ids)
 
     @property
-    def class_names(self):
-        """Name of each class."""
-        return list(self._annotations.class_names)
-
-    @property
-    def num_classes(self):
-        """Number of classes."""
-        return len(self._annotations.class_names)
-
-    @property
-    def category_ids(self):
+    def category_ids(self) -> list[int]:
         """COCO's category id of each class."""
         return list(self._annotations.category_ids)
 
     @property
-    def ground_truth(self):
+    def ground_truth(self) -> dict:
         """The labels as a dict in COCO's format, crowds included, as pycocotools reads it."""
         return self._annotations.ground_truth
 
-    def image_size(self, image_id):
+    def image_size(self, image_id: int) -> tuple[int, int]:
         """Returns the height and width of an image, as the labels have it."""
         return self._annotations.size(image_id)
 
-    def load_image(self, image_id):
-        """Returns an image as RGB, uint8, `(H, W, 3)`."""
-        self._annotations.position(image_id)
-        return self._images.load(image_id)
-
     @property
-    def has_masks(self):
+    def has_masks(self) -> bool:
         """Whether every object has a mask."""
         return not self._annotations.without_segmentation()
 
-    def objects(self, image_id, masks=False):
-        """Returns the objects of an image, no crowds: `"boxes"` `(n, 4)`, xyxy in pixels, and `"classes"` `(n,)`.
+    def load(self, index: int, masks: bool = False) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Returns an image and its objects, without crowds.
 
-        With `masks=True` also `"masks"`, boolean, `(n, H, W)`, at the size of the image.
+        Args:
+            index: From 0 to `len(dataset) - 1`.
+            masks: Whether the objects have masks.
+
+        Returns:
+            The image, RGB, uint8 `(H, W, 3)`, and a dict of `"boxes"` `(n, 4)`, xyxy in pixels, `"classes"` `(n,)` and,
+            if asked for, `"masks"`, boolean `(n, H, W)`.
+
+        Raises:
+            ValueError: If `index` is out of range, the image is unreadable or not of the size that its labels were made
+                for, or there are no masks.
         """
-        boxes, classes, rows = self._annotations.objects(image_id)
-        found = {"boxes": boxes, "classes": classes}
         if masks:
             self._check_masks()
-            size = self.image_size(image_id)
-            found["masks"] = draw_masks([self._annotations.segmentation(row) for row in rows], size, size).astype(bool)
-        return found
+        image, objects = super().load(index)
+        if masks:
+            _, _, rows = self._annotations.objects(self._source_ids[self._place(index)])
+            segmentations = [self._annotations.segmentation(row) for row in rows]
+            objects["masks"] = draw_masks(segmentations, image.shape[:2], image.shape[:2]).astype(bool)
+        return image, objects
 
-    def subset(self, image_ids):
-        """Returns the data set of these images only, in this order."""
-        image_ids = list(image_ids)
-        if not image_ids or len(set(image_ids)) < len(image_ids):
-            raise ValueError(f"A subset needs one image or more, each once, got {len(image_ids)} image ids.")
-        return CocoDataset(self._annotations.subset(image_ids), self._images)
+    def _example(self, loaded, label):
+        boxes, classes, _ = self._annotations.objects(self._source_ids[label])
+        return loaded, {"boxes": boxes, "classes": classes}
 
-    def steps_per_epoch(self, batch_size):
-        """Returns how many batches for training there are: of images with objects, without an incomplete last one."""
-        check_positive_integer("batch_size", batch_size)
-        return len(self._training_ids(batch_size)) // batch_size
+    def subset(self, indices: Iterable[int]) -> "CocoDataset":
+        """Returns the data set of these images only, in this order: see `ImageDataset.subset`."""
+        part = super().subset(indices)
+        part._annotations = self._annotations.subset(self._source_ids[part._indices].tolist())
+        part._said = set()
+        return part
 
     def batches(
         self,
-        batch_size=8,
-        image_size=None,
-        shortest_edge=None,
-        longest_edge=1333,
-        training=False,
-        flip=None,
-        bounding_box_format="xyxy",
-        masks=False,
-        max_boxes=100,
-        pad_to_multiple=32,
-        seed=None,
-        mask_size=None,
-        sizes=False,
-    ):
+        batch_size: int,
+        *,
+        training: bool = False,
+        seed: int = 0,
+        epochs: tuple[int, int] | None = None,
+        shard: tuple[int, int] = (0, 1),
+        image_size: int | tuple[int, int] | None = None,
+        shortest_edge: int | None = None,
+        longest_edge: int = 1333,
+        pad_to_multiple: int = 32,
+        flip: float | None = None,
+        bounding_box_format: str = "xyxy",
+        masks: bool = False,
+        mask_size: int | None = None,
+        max_boxes: int = 100,
+        sizes: bool = False,
+    ) -> Any:
         """Returns batches of images and labels, for `model.fit` on any backend.
 
         Images keep their aspect ratio and stand at the top left; the rest has ImageNet's mean
         colour, which the models normalise to 0. Exactly one of `image_size` and `shortest_edge` says how
         they are resized. With `image_size` all batches have one shape, so that JAX compiles once.
 
+        Without training all images come in the order of `image_ids`, and the last batch may be smaller. In training
+        images without objects are left out, and so is the incomplete last batch. Images are shuffled anew each epoch
+        and mirrored at random, both as a function of `seed` and the epoch's number. Unreadable images are left out;
+        in training those from the epoch's beginning come again instead of them, so that it always has
+        `steps_per_epoch` batches.
+
         Args:
-            batch_size: Images in a batch.
+            batch_size: Images in a batch, of all shards together.
+            training: Whether images are for training, or in order.
+            seed: Integer of 0 or more that order and mirroring in training depend on.
+            epochs: In training, `(first, stop)` for one stream of these epochs; or `None` for one epoch, and the next
+                one each time it is read: 0, 1, ... (as for `ClassificationDataset.batches`).
+            shard: `(index, count)`, for several devices or hosts: this shard's images of each batch;
+                `batch_size` must be a multiple of `count`.
             image_size: An integer or `(H, W)`; images are resized to fit in.
             shortest_edge: The short side of images, unless the long side would be more than
-                `longest_edge`, as Mask R-CNN has it; a batch is as large as its largest image.
+                `longest_edge`, as in Mask R-CNN; a batch is as large as its largest image.
             longest_edge: See `shortest_edge`.
-            training: Whether images are shuffled anew each epoch, those without objects and the
-                incomplete last batch left out, and images mirrored at random. Otherwise all images
-                come in the order of `image_ids`.
+            pad_to_multiple: With `shortest_edge`, what height and width of a batch are multiples of.
             flip: Probability of mirroring; default 0.5 in training.
             bounding_box_format: Format of the boxes, one of `detection.boxes.BOX_FORMATS`; relative
                 ones are relative to the padded images.
@@ -181,9 +198,7 @@ class CocoDataset:
                 covers `left + [j, j + 1] * width / M` in x, and the same with `i` in y. This is what
                 `MaskRCNN` takes, and saves memory: masks of 16 images with 100 boxes are 20 MB at 112,
                 and 1.7 GB over images of 800 x 1333. `None`: masks are as large as the images.
-            max_boxes: Rows of the labels; of more objects the largest are kept.
-            pad_to_multiple: With `shortest_edge`, what height and width of a batch are multiples of.
-            seed: Integer that makes shuffling and mirroring reproducible.
+            max_boxes: Rows of the labels; if there are more objects, the largest are kept.
             sizes: Whether images are a dict of `"images"`, and `"sizes"` `(B, 2)`, int32: the height and
                 width of each image in the batch without its padding.
 
@@ -195,39 +210,31 @@ class CocoDataset:
             the resized by the original height and width. Crowds are in none of them.
 
         Raises:
-            ValueError: If an argument is outside of what is listed above, or nothing is left to train on.
+            ValueError: If an argument is outside of what is listed above, nothing is left to train on, or no image is
+                readable.
             ImportError: If TensorFlow, or pycocotools for masks, is not installed.
         """
-        import_tensorflow()
+        plan = self._plan(batch_size, training, seed, epochs, shard)
         resize = ResizeRule(image_size, shortest_edge, longest_edge, pad_to_multiple)
-        check_positive_integer("batch_size", batch_size)
         check_positive_integer("max_boxes", max_boxes)
         check_box_format(bounding_box_format)
         flip = _flip_rate(flip, training)
-        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
-            raise ValueError(f"`seed` must be an integer or None, got {seed!r}.")
         if mask_size is not None and not masks:
-            raise ValueError(f"`mask_size` is the size of masks, use `masks=True` with it, got {mask_size!r} alone.")
+            raise ValueError(f"`mask_size` is the size of masks: use `masks=True` with it, got {mask_size!r} alone.")
         if masks:
             import_extra("pycocotools")
             self._check_masks()
             if mask_size is not None:
                 check_positive_integer("mask_size", mask_size)
-        image_ids = self._training_ids(batch_size) if training else self.image_ids
         self._log_crowded(max_boxes)
-        targets = Targets(self._annotations, resize, masks, mask_size, max_boxes)
-        stream = self._images.stream(image_ids, shuffle=training, seed=seed)
-        return make_batches(stream, targets, batch_size, training, flip, bounding_box_format, sizes, seed)
+        plan.reader.check(plan.indices)
+        targets = Targets(self._annotations, self._source_ids, resize, masks, mask_size, max_boxes)
+        if training:
+            return training_batches(plan, targets, flip, bounding_box_format, sizes)
+        return evaluation_batches(plan, targets, bounding_box_format, sizes)
 
-    def _training_ids(self, batch_size):
-        counts = self._annotations.counts()
-        chosen = [image_id for image_id, count in zip(self.image_ids, counts, strict=True) if count]
-        if len(chosen) < batch_size:
-            raise ValueError(
-                f"{len(chosen)} of {len(self)} images have objects to train on, that is not one batch of "
-                f"{batch_size}. Use a smaller `batch_size` or more images."
-            )
-        return chosen
+    def _training_indices(self):
+        return self._indices[self._annotations.counts() > 0]
 
     def _check_masks(self):
         missing = self._annotations.without_segmentation()
@@ -240,7 +247,7 @@ class CocoDataset:
     def _log_crowded(self, max_boxes):
         counts = self._annotations.counts()
         if np.max(counts) > max_boxes and max_boxes not in self._said:
-            self._said.add(max_boxes)  # epochs with batches of their own need not repeat it
+            self._said.add(max_boxes)  # said once, not for each epoch
             logger.warning(
                 "%d of %d images have more than max_boxes=%d objects (at most %d); the largest are kept.",
                 np.sum(counts > max_boxes),

@@ -27,6 +27,8 @@ def evaluate_detector(
 ) -> dict[str, Any]:
     """Returns COCO's average precision of a detector on a data set.
 
+    Unreadable images are left out, with their objects; `dataset.unreadable` names them.
+
     Args:
         model: A model with the attribute `bounding_box_format` whose `predict_on_batch` takes images
             0-255 `(B, H, W, 3)` and returns decoded detections, as `detections_to_results` takes them.
@@ -66,7 +68,7 @@ def evaluate_detector(
         batch_size, image_size=image_size, shortest_edge=shortest_edge, longest_edge=longest_edge, sizes=sizes
     )
     update = progress_bar(len(dataset), verbose, "image")
-    results, done = [], 0
+    results, read = [], []
     for images, labels in batches.as_numpy_iterator():
         image_ids = labels["image_id"].tolist()
         original_sizes = [dataset.image_size(image_id) for image_id in image_ids] if "segm" in iou_types else None
@@ -79,8 +81,10 @@ def evaluate_detector(
             (images["images"] if sizes else images).shape[1:3],
             original_sizes,
         )
-        done += len(image_ids)
-        update(done)
+        read += image_ids
+        update(len(read))
+    if len(read) < len(dataset):
+        dataset = dataset.subset([dataset.image_ids.index(image_id) for image_id in read])
     metrics = {name: coco_metrics(dataset.ground_truth, results, name, max_detections) for name in iou_types}
     return metrics[iou_type] if isinstance(iou_type, str) else metrics
 
@@ -110,7 +114,7 @@ class CocoMeanAveragePrecision(keras.callbacks.Callback):
     ```python
     precision = CocoMeanAveragePrecision(val_dataset, image_size=640)
     best = keras.callbacks.ModelCheckpoint("best.keras", monitor="val_AP", mode="max", save_best_only=True)
-    model.fit(train_dataset.batches(image_size=640, training=True), epochs=12, callbacks=[precision, best])
+    model.fit(train_dataset.batches(8, training=True, image_size=640), epochs=12, callbacks=[precision, best])
     ```
     """
 

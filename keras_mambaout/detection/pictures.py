@@ -47,7 +47,7 @@ def draw_examples(
     PIL.Image.fromarray(picture).save("detections.png")
     ```
     """
-    photos = [_photo(dataset, index) for index in indices]
+    photos = [dataset.load(index)[0] for index in indices]
     detections = detect(model, photos, image_size, confidence_threshold, masks="box")
     masks = dataset.has_masks and "masks" in detections[0]
     pairs = []
@@ -57,13 +57,9 @@ def draw_examples(
     return make_grid(pairs, columns)
 
 
-def _photo(dataset, index):
-    return dataset.load_image(dataset.image_ids[index])
-
-
 def _labels(dataset, index, masks):
     """Returns the objects of an image, masks in the frames of their boxes."""
-    objects = dataset.objects(dataset.image_ids[index], masks)
+    _, objects = dataset.load(index, masks)
     if masks:
         objects["masks"] = crop_masks(objects["masks"], objects["boxes"], MASK_SIZE)
     return objects

@@ -1,7 +1,6 @@
 """The recipe for Mask R-CNN on COCO."""
 
 import dataclasses
-import functools
 
 from keras_mambaout.arguments import check_number, check_positive_integer
 from keras_mambaout.detection.resizing import ResizeRule
@@ -91,26 +90,24 @@ class InstanceSegmentationRecipe(DensePredictionRecipe):
         warmup, start = min(self.warmup_steps, int(updates)), min(self.warmup_learning_rate, self.learning_rate)
         return WarmupSteps(self.learning_rate, milestones, 0.1, warmup, start, accumulate)
 
-    def batches(self, data, batch_size, seed=0, epochs=(0, 1), shard=(0, 1)):
-        """Returns the batches of a `CocoDataset` for the epochs `first, ..., stop - 1`, in one stream.
+    def batches(self, data, batch_size, seed=0, epochs=None, shard=(0, 1)):
+        """Returns the batches of a `CocoDataset` for training.
 
         Order and mirroring of an epoch are a function of `seed` and its number.
         """
-        if tuple(shard) != (0, 1):
-            raise ValueError(f"Batches of objects are not divided among processes, got shard={shard}.")
-        make = functools.partial(
-            data.batches,
+        return data.batches(
             batch_size,
-            **self.resizing,
             training=True,
+            seed=seed,
+            epochs=epochs,
+            shard=shard,
+            **self.resizing,
             flip=self.flip,
             masks=True,
             mask_size=self.mask_size,
             max_boxes=self.max_boxes,
             sizes=True,
         )
-        streams = [make(seed=seed + self.epochs * epoch) for epoch in range(*epochs)]
-        return functools.reduce(lambda before, stream: before.concatenate(stream), streams)
 
     def validation(self, data, batch_size):
         """Returns how `train` gets losses on data for validation, as `ClassificationRecipe.validation` does.
@@ -118,4 +115,4 @@ class InstanceSegmentationRecipe(DensePredictionRecipe):
         AP is measured by a callback, `keras_mambaout.evaluation.CocoMeanAveragePrecision`.
         """
         options = {"masks": True, "mask_size": self.mask_size, "max_boxes": self.max_boxes, "sizes": True}
-        return lambda shard: data.batches(batch_size, **self.resizing, **options)
+        return lambda shard: data.batches(batch_size, shard=shard, **self.resizing, **options)

@@ -1,61 +1,52 @@
-"""From images with label maps to batches for a segmenter."""
+"""From the images and label maps of a data set to batches for a segmenter."""
 
+from typing import Any
+
+import numpy as np
+
+from keras_mambaout.data.batches import BatchPlan, finish
 from keras_mambaout.data.resizing import PADDING_MARK, fill_padding
-from keras_mambaout.data.seeds import AUGMENT, ORDER, next_number, random_seed
-from keras_mambaout.segmentation.augmentation import resize_pair
+from keras_mambaout.data.seeds import AUGMENT
+from keras_mambaout.segmentation.augmentation import SegmentationAugmentation, resize_pair
 from keras_mambaout.segmentation.label_map_files import IGNORED
 
+BLANK = np.zeros((1, 1, 3), "uint8"), np.zeros((1, 1), "uint8")  # what stands in for an unreadable image
 
-def training_batches(dataset, batch_size, crop_size, sides, augmentation, seed, epochs):
-    """Returns a `tf.data.Dataset` of shuffled batches of `epochs`, or of the next epoch each time it is read.
 
-    All of an epoch is a function of `seed` and its number.
+def training_batches(
+    plan: BatchPlan, crop_size: int, sides: tuple[int, int], augmentation: SegmentationAugmentation
+) -> Any:
+    """Returns a `tf.data.Dataset` of shuffled batches, as `SegmentationDataset.batches` describes them.
 
     Args:
-        dataset: A `SegmentationDataset`.
-        batch_size: Images in a batch.
+        plan: What the data sets of all tasks share.
         crop_size: Side of the crops.
         sides: Short and at most long side of the images.
         augmentation: A `SegmentationAugmentation`.
-        seed: Integer.
-        epochs: `(first, stop)`, or `None`.
     """
     import tensorflow as tf
 
     def one_epoch(epoch):
-        def prepare(position, number):
-            draw = random_seed(seed, AUGMENT, epoch, position)
-            return augmentation(*_load(dataset, number), sides, crop_size, draw)
+        def prepare(position, arrays, _):
+            return augmentation(*arrays, sides, crop_size, plan.random(AUGMENT, epoch, position))
 
-        order = tf.range(len(dataset), dtype=tf.int64)
-        order = tf.random.experimental.stateless_shuffle(order, random_seed(seed, ORDER, epoch))
-        samples = tf.data.Dataset.from_tensor_slices(order).enumerate()
-        return _batch(samples.map(prepare, num_parallel_calls=tf.data.AUTOTUNE), batch_size, crop_size, full=True)
+        images = plan.training_images(tuple, BLANK, epoch)
+        samples = images.map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return _batch(samples, plan.rows, crop_size, full=True)
 
-    numbers = next_number() if epochs is None else tf.data.Dataset.range(*epochs)
-    steps = dataset.steps_per_epoch(batch_size) * (1 if epochs is None else epochs[1] - epochs[0])
-    batches = numbers.flat_map(one_epoch).apply(tf.data.experimental.assert_cardinality(steps))
-    return batches.prefetch(tf.data.AUTOTUNE)
+    return plan.epoch_batches(one_epoch)
 
 
-def evaluation_batches(dataset, batch_size, crop_size, sides):
+def evaluation_batches(plan: BatchPlan, crop_size: int | None, sides: tuple[int, int]) -> Any:
     """Returns a `tf.data.Dataset` of batches in order, of the centres of images or, without a size, whole ones."""
     import tensorflow as tf
 
-    def prepare(number):
-        image, labels = resize_pair(*_load(dataset, number), sides)
+    def prepare(position, arrays, _):
+        image, labels = resize_pair(*arrays, sides)
         return (image, labels) if crop_size is None else _centre(image, labels, crop_size)
 
-    samples = tf.data.Dataset.range(len(dataset)).map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
-    return _batch(samples, batch_size, crop_size, full=False).prefetch(tf.data.AUTOTUNE)
-
-
-def _load(dataset, number):
-    """Returns the image and the labels of a number, a tensor."""
-    import tensorflow as tf
-
-    image, labels = tf.numpy_function(dataset.load, [number], (tf.uint8, tf.uint8))
-    return tf.ensure_shape(image, (None, None, 3)), tf.ensure_shape(labels, (None, None))
+    samples = plan.images(tuple, BLANK).map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+    return finish(_batch(samples, plan.rows, crop_size, full=False))
 
 
 def _centre(image, labels, crop_size):
@@ -67,13 +58,13 @@ def _centre(image, labels, crop_size):
     return image[top : top + size[0], left : left + size[1]], labels[top : top + size[0], left : left + size[1]]
 
 
-def _batch(samples, batch_size, crop_size, full):
+def _batch(samples, rows, crop_size, full):
     """Returns batches of images and labels, filled up to `crop_size` or the largest, all full or not."""
     import tensorflow as tf
 
-    def finish(images, labels):
+    def finish_batch(images, labels):
         return fill_padding(images), tf.cast(labels, tf.int32)
 
     shapes = ((crop_size, crop_size, 3), (crop_size, crop_size))
     padding = (PADDING_MARK, tf.constant(IGNORED, tf.uint8))
-    return samples.padded_batch(batch_size, shapes, padding, drop_remainder=full).map(finish, tf.data.AUTOTUNE)
+    return samples.padded_batch(rows, shapes, padding, drop_remainder=full).map(finish_batch, tf.data.AUTOTUNE)

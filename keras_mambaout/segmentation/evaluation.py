@@ -27,7 +27,8 @@ def evaluate_segmenter(
 ) -> dict[str, Any]:
     """Returns the metrics of ADE20K of a model on a data set.
 
-    Images are looked at as by `segment`, and compared with the label maps at their own size.
+    Images are looked at as by `segment`, and compared with the label maps at their own size. Unreadable images are
+    left out; `dataset.unreadable` names them.
 
     Args:
         model: A `UperNet`, or another model whose `predict_on_batch` returns logits `(B, H, W, classes)`.
@@ -59,8 +60,7 @@ def evaluate_segmenter(
     options = {"crop_size": crop_size, "stride": stride, "shortest_edge": shortest_edge, "longest_edge": longest_edge}
     update = progress_bar(len(dataset), verbose, "image")
     confusion = np.zeros((dataset.num_classes,) * 2, "int64")
-    for index in range(len(dataset)):
-        image, labels = dataset.load(index)
+    for index, (image, labels) in dataset.examples():
         (classes,) = segment(model, [image], **options, scales=scales, flip=flip, batch_size=batch_size)
         confusion += confusion_matrix(labels, classes, dataset.num_classes)
         update(index + 1)

@@ -1,37 +1,42 @@
-"""Files of a scene data set: images, and PNGs with the class of each pixel."""
+"""Files of a data set for semantic segmentation: images, and PNGs with the class of each pixel."""
 
 import concurrent.futures
 import logging
 import os
+from collections.abc import Iterable
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from keras_mambaout.data.image_files import EXTENSIONS
-from keras_mambaout.preprocessing.reading import load_image
+from keras_mambaout.data.image_files import EXTENSIONS, ImageFiles, check_folder
+from keras_mambaout.data.reader import LabelError
 
 logger = logging.getLogger(__name__)
 IGNORED = 255  # label of pixels that do not count
-INDEX_MODES = ("L", "P", "1", "I", "I;16")  # Pillow's, whose pixels are one number each
-UNSCALED = {"L;2": 85, "L;4": 17}  # what Pillow multiplies greyscale PNGs of few bits with
-ROTATED = (5, 6, 7, 8)  # EXIF orientations with height and width exchanged
-ORIENTATION = 0x0112  # the tag of EXIF
+INDEX_MODES = ("L", "P", "1", "I", "I;16")  # Pillow's modes with one number per pixel
+UNSCALED = {"L;2": 85, "L;4": 17}  # what Pillow multiplies the pixels of greyscale PNGs of few bits by
 
 
-class LabelMapFiles:
+class LabelMapFiles(ImageFiles):
     """Pairs of images and label maps, in two folders and with equal names but for the ending.
 
     Args:
         images: Folder of images.
         labels: Folder of label maps, PNGs.
         label_ids: The number that each class has in the PNGs, in order.
-        ignored: Numbers in the PNGs of pixels that do not count.
+        ignore_ids: Numbers in the PNGs of pixels that do not count.
 
     Raises:
         ValueError: If a folder is missing, there are no pairs, or a label map has no image.
     """
 
-    def __init__(self, images, labels, label_ids, ignored):
+    def __init__(
+        self,
+        images: str | os.PathLike,
+        labels: str | os.PathLike,
+        label_ids: Iterable[int],
+        ignore_ids: Iterable[int],
+    ) -> None:
         images, labels = (_files(folder, endings) for folder, endings in ((images, EXTENSIONS), (labels, (".png",))))
         without_image = sorted(set(labels) - set(images))
         if without_image or not labels:
@@ -43,66 +48,67 @@ class LabelMapFiles:
         if len(images) > len(labels):
             missing = len(images) - len(labels)
             logger.warning("%d of %d images have no label map, they are left out.", missing, len(images))
-        self.pairs = [(images[name], labels[name]) for name in sorted(labels)]
+        names = sorted(labels)
+        super().__init__([images[name] for name in names])
+        self.label_paths = [labels[name] for name in names]
         self.label_ids = list(label_ids)
         self._classes = np.full(2**16, -1, "int16")  # number in the file -> class
-        self._classes[list(ignored)] = IGNORED
+        self._classes[list(ignore_ids)] = IGNORED
         self._classes[self.label_ids] = np.arange(len(self.label_ids))
 
-    def load(self, index):
+    def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns an image, uint8 `(H, W, 3)`, and its label map, uint8 `(H, W)`; an error names the file."""
-        image = load_image(self.pairs[index][0])
-        return image, self.load_label(index, image.shape[:2])
+        image, labels = super().load(index), self.load_labels(index)
+        if labels.shape != image.shape[:2]:
+            raise ValueError(
+                f"{self.paths[index]!r} is {image.shape[1]} pixels wide and {image.shape[0]} high (upright, as EXIF "
+                f"says), its label map {self.label_paths[index]!r} is {labels.shape[1]} x {labels.shape[0]}. Use the "
+                "images that the label maps were made for."
+            )
+        return image, labels
 
-    def load_label(self, index, size=None):
-        """Returns the label map of an image of this size; without a size, the image file's is compared."""
-        image, path = self.pairs[index]
+    def load_labels(self, index: int) -> np.ndarray:
+        """Returns a label map, uint8 `(H, W)`; an error names the file."""
+        path = self.label_paths[index]
         numbers = _read_numbers(path)
         labels = self._classes[np.clip(numbers, 0, 2**16 - 1)]
         outside = (labels < 0) | (numbers < 0) | (numbers >= 2**16)
         if outside.any():
             wrong = ", ".join(map(str, np.unique(numbers[outside])[:5]))
-            raise ValueError(
+            raise LabelError(
                 f"{path!r} has pixels of {wrong}, which is none of the {len(self.label_ids)} classes "
                 f"({_span(self.label_ids)}) and not ignored. Give `label_ids`, the number of each class in the files, "
-                "and `ignored`, those of pixels that do not count."
-            )
-        height, width = size or _image_size(image)
-        if labels.shape != (height, width):
-            raise ValueError(
-                f"{path!r} is {labels.shape[1]} pixels wide and {labels.shape[0]} high, its image {image!r} is {width} "
-                f"x {height} (upright, as EXIF says). Take the images that the label maps were made for."
+                "and `ignore_ids`, those of pixels that do not count."
             )
         return labels.astype("uint8")
 
-    def check(self, indices):
+    def check(self, indices: np.ndarray) -> None:
         """Reads these label maps; raises an error that names the first that is wrong."""
 
         def error_of(index):
             try:
-                self.load_label(index)
-            except ValueError as error:
+                self.load_labels(index)
+            except LabelError as error:
                 return error
             return None
 
         with concurrent.futures.ThreadPoolExecutor() as threads:
             errors = [error for error in threads.map(error_of, indices) if error is not None]
         if errors:
-            raise ValueError(f"{len(errors)} of {len(indices)} label maps are wrong, the first: {errors[0]}")
+            raise LabelError(f"{len(errors)} of {len(indices)} label maps are wrong, the first: {errors[0]}")
 
 
 def _files(folder, endings):
     """Returns the files of a folder that have one of the endings, by name without the ending."""
-    folder = os.fspath(folder)
-    if not os.path.isdir(folder):
-        raise ValueError(f"There is no folder {folder!r} (working directory {os.getcwd()!r}).")
-    found = {}
+    folder, found = check_folder(folder), {}
     for name in sorted(os.listdir(folder)):
         stem, ending = os.path.splitext(name)
         if ending.lower() not in endings or name.startswith("."):
             continue
         if stem in found:
-            raise ValueError(f"{found[stem]!r} and {name!r} have one name, so their label map is not clear.")
+            raise ValueError(
+                f"{found[stem]!r} and {name!r} have the same name, so it is not clear whose label map it is."
+            )
         found[stem] = os.path.join(folder, name)
     return found
 
@@ -112,25 +118,15 @@ def _read_numbers(path):
     try:
         with Image.open(path) as image:
             if image.mode not in INDEX_MODES:
-                raise ValueError(
-                    f"{path!r} is a colour image (mode {image.mode}); a label map has one number a pixel, the class, "
+                raise LabelError(
+                    f"{path!r} is a colour image (mode {image.mode}); a label map has one number per pixel, the class, "
                     "as greyscale or palette PNG. Colours are not decoded: ADE20K's palette has one for two classes."
                 )
             raw_mode = image.tile[0][3] if image.tile else None
             image.load()
             return np.asarray(image).astype("int32") // UNSCALED.get(raw_mode, 1)
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path!r} is not a readable image, it may be damaged: {error}") from error
-
-
-def _image_size(path):
-    """Returns the height and width that `load_image` would give, from the file's header."""
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            return (width, height) if image.getexif().get(ORIENTATION) in ROTATED else (height, width)
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path!r} is not a readable image, it may be damaged: {error}") from error
+        raise LabelError(f"{path!r} is not a readable image, it may be damaged: {error}") from error
 
 
 def _span(numbers):

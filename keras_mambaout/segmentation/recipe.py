@@ -100,19 +100,17 @@ class SemanticSegmentationRecipe(DensePredictionRecipe):
         warmup, start = min(self.warmup_steps, total // 10), min(self.warmup_learning_rate, self.learning_rate)
         return WarmupPolynomial(self.learning_rate, total, self.power, warmup, start, 0.0, accumulate)
 
-    def batches(self, data, batch_size, seed=0, epochs=(0, 1), shard=(0, 1)):
-        """Returns the batches of a `SegmentationDataset` for the epochs `first, ..., stop - 1`, in one stream.
+    def batches(self, data, batch_size, seed=0, epochs=None, shard=(0, 1)):
+        """Returns the batches of a `SegmentationDataset` for training.
 
         Order and augmentation of an epoch are a function of `seed` and its number.
         """
-        if tuple(shard) != (0, 1):
-            raise ValueError(f"Batches of scenes are not divided among processes, got shard={shard}.")
         options = {**self.sizes, "training": True, "augmentation": self.augmentation}
-        return data.batches(batch_size, **options, seed=seed, epochs=tuple(epochs))
+        return data.batches(batch_size, **options, seed=seed, epochs=epochs, shard=shard)
 
     def validation(self, data, batch_size):
         """Returns how `train` gets the loss on data for validation, on the centres of its images.
 
         The mean intersection over union is measured by a callback, `keras_mambaout.evaluation.SegmentationMeanIoU`.
         """
-        return lambda shard: data.batches(batch_size, **self.sizes)
+        return lambda shard: data.batches(batch_size, **self.sizes, shard=shard)

@@ -73,7 +73,9 @@ def test_evaluation_has_the_pixels_of_timm(data_dir, tmp_path, size, crop_pct, c
         folder = tmp_path / str(index // 5)
         folder.mkdir(exist_ok=True)
         (folder / photo.name).symlink_to(photo)
-    batches = ClassificationDataset.from_folder(tmp_path).batches(4, size, crop_pct=crop_pct, crop_mode=crop_mode)
+    batches = ClassificationDataset.from_folder(tmp_path).batches(
+        4, image_size=size, crop_pct=crop_pct, crop_mode=crop_mode
+    )
     images = np.concatenate([images for images, _ in batches.as_numpy_iterator()])
     expected = [resize_and_center_crop(load_image(photo), size, crop_pct, crop_mode) for photo in photos]
     np.testing.assert_array_equal(images, expected)
@@ -142,8 +144,8 @@ def test_bad_folders(tmp_path):
         ({"label_mode": "binary"}, "`label_mode` must be one of 'int', 'categorical'"),
         ({"seed": None}, "`seed` must be an integer from 0"),
         ({"seed": -1}, "`seed` must be an integer from 0"),
-        ({"epochs": (0, 2)}, "`augmentation` and `epochs` are for training"),
-        ({"augmentation": Shift()}, "`augmentation` and `epochs` are for training"),
+        ({"epochs": (0, 2)}, "for training: use `training=True`, or leave"),
+        ({"augmentation": Shift()}, "for training: use `training=True`, or leave"),
         ({"training": True, "epochs": 3}, r"`epochs` must be None or \(first, stop\)"),
         ({"training": True, "epochs": (2, 2)}, r"`epochs` must be None or \(first, stop\)"),
         (

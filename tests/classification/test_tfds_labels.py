@@ -11,6 +11,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from keras_mambaout.classification import ClassificationDataset, tfds_labels
+from keras_mambaout.data import tfds as data_tfds
 
 NAMES = ["apple", "banana", "cherry"]
 STEP = 6  # of grey, from one image to the next
@@ -137,7 +138,9 @@ def test_the_same_pixels_as_from_a_folder(dataset, tmp_path):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(jpeg(number))
     folder = ClassificationDataset.from_folder(tmp_path)
-    for (images, _), (expected, _) in zip(read(dataset.batches(20, 8)), read(folder.batches(20, 8)), strict=True):
+    for (images, _), (expected, _) in zip(
+        read(dataset.batches(20, image_size=8)), read(folder.batches(20, image_size=8)), strict=True
+    ):
         np.testing.assert_array_equal(images, expected)
 
 
@@ -187,7 +190,7 @@ def test_files_and_records_are_shuffled(data_folder, dataset, monkeypatch):
     orders = [flat(one_file.batches(8, image_size=2, training=True, seed=seed)) for seed in range(2)]
     assert all(sorted(order) == [*range(8)] for order in orders)
     assert orders[0] != orders[1] and [*range(8)] not in orders
-    monkeypatch.setattr(tfds_labels, "SHUFFLE_BUFFER", 1)
+    monkeypatch.setattr(dataset._source, "shuffle_buffer", 1)
     first_of_files = {tuple(flat(dataset.batches(8, image_size=2, training=True, seed=seed))[:5]) for seed in range(2)}
     assert len(first_of_files) == 2 and all(sorted(order) == [0, 8, 16, 24, 32] for order in first_of_files)
 
@@ -201,8 +204,8 @@ def test_shards(dataset, monkeypatch, training):
         assert sorted(number for part in parts for number in part[index]) == sorted(batch)
 
     batches, names = dataset.batches(**arguments, shard=(1, 2)), []
-    load_image = tfds_labels.load_image
-    monkeypatch.setattr(tfds_labels, "load_image", lambda file: names.append(file.name) or load_image(file))
+    load_image = data_tfds.load_image
+    monkeypatch.setattr(data_tfds, "load_image", lambda file: names.append(file.name) or load_image(file))
     assert numbers(batches) == parts[1]
     assert len(names) == len(set(names)) == 20, "images of other shards are not decoded"
 

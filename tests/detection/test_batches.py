@@ -69,7 +69,7 @@ def test_masks(dataset):
     expected[30:, 50:] = 1
     np.testing.assert_array_equal(masks[0, 1], expected)
     assert not masks[0, 2:].any() and not masks[2:].any()
-    doubled = first(dataset.subset([7]), shortest_edge=80, masks=True, pad_to_multiple=1)[1]["masks"]
+    doubled = first(dataset.subset([0]), batch_size=1, shortest_edge=80, masks=True, pad_to_multiple=1)[1]["masks"]
     assert doubled.shape == (1, 100, 80, 120) and doubled[0, 0].sum() == 40 * 60
 
 
@@ -84,10 +84,10 @@ def test_masks_of_another_aspect_ratio():
 def test_run_lengths_are_masks(tmp_path):
     labels = tiny_coco.content()
     labels["annotations"][5]["iscrowd"] = 0
-    dataset = CocoDataset.from_json(*tiny_coco.write(tmp_path, labels)).subset([20])
+    dataset = CocoDataset.from_json(*tiny_coco.write(tmp_path, labels)).subset([3])
     expected = np.zeros((80, 80))
     expected[:, :40] = 1
-    np.testing.assert_array_equal(first(dataset, image_size=80, masks=True)[1]["masks"][0, 0], expected)
+    np.testing.assert_array_equal(first(dataset, batch_size=1, image_size=80, masks=True)[1]["masks"][0, 0], expected)
 
 
 # of the box left 6, top 4, right 36, bottom 24 in a batch 40 high and 80 wide
@@ -105,7 +105,7 @@ BY_HAND = {
 
 @pytest.mark.parametrize("name", BOX_FORMATS)
 def test_box_formats(dataset, name):
-    _, labels = first(dataset, image_size=(40, 80), bounding_box_format=name)
+    _, labels = first(dataset, batch_size=4, image_size=(40, 80), bounding_box_format=name)
     np.testing.assert_allclose(labels["boxes"][0, 0], BY_HAND[name], rtol=1e-6)
     np.testing.assert_array_equal(labels["boxes"][labels["classes"] < 0], -1)
     corners = first(dataset, image_size=(40, 80))[1]["boxes"][0, :2]
@@ -128,7 +128,7 @@ def test_training_drops_images_without_objects_and_crowds(dataset):
 
 
 def test_the_largest_objects_are_kept(dataset):
-    _, labels = first(dataset, image_size=(40, 60), max_boxes=1)
+    _, labels = first(dataset, batch_size=4, image_size=(40, 60), max_boxes=1)
     np.testing.assert_allclose(labels["boxes"][0], [[6, 4, 36, 24]])
     assert labels["classes"][0].tolist() == [2]
 
@@ -170,7 +170,7 @@ def order(batches):
 
 
 def test_seed(coco128):
-    dataset = coco128.subset(coco128.image_ids[:12])
+    dataset = coco128.subset(range(12))
     arguments = {"image_size": 32, "batch_size": 1, "training": True}
     batches = dataset.batches(**arguments, seed=5)
     epochs = [order(batches), order(batches)]
@@ -184,7 +184,7 @@ def test_seed(coco128):
 
 
 def test_one_image_is_not_always_flipped_alike(dataset):
-    batches = dataset.subset([7]).batches(batch_size=1, image_size=(40, 60), training=True, seed=0)
+    batches = dataset.subset([0]).batches(batch_size=1, image_size=(40, 60), training=True, seed=0)
     lefts = {float(labels["boxes"][0, 0, 0]) for _ in range(10) for _, labels in batches.as_numpy_iterator()}
     assert lefts == {6, 24}
 
@@ -199,7 +199,7 @@ def test_half_of_the_images_are_flipped(coco128):
 def test_real_data(coco128):
     batches = coco128.batches(batch_size=10, image_size=64)
     labels = [labels for _, labels in batches.as_numpy_iterator()]
-    assert len(labels) == len(batches) == 13
+    assert len(labels) == 13 == coco128.steps_per_epoch(10, training=False)
     assert np.concatenate([part["image_id"] for part in labels]).tolist() == coco128.image_ids
     classes = np.concatenate([part["classes"] for part in labels])
     assert int((classes >= 0).sum()) == 929  # 939 less 10 crowds

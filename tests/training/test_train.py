@@ -56,7 +56,7 @@ def test_a_run_leaves_its_files(unbroken, images):
 
     model = keras.models.load_model(output / "last.keras", compile=False)
     data = ClassificationDataset.from_folder(images / "val")
-    right = [model.predict(x, verbose=0).argmax(1) == y for x, y in data.batches(8, 32).as_numpy_iterator()]
+    right = [model.predict(x, verbose=0).argmax(1) == y for x, y in data.batches(8, image_size=32).as_numpy_iterator()]
     assert np.mean(right) == pytest.approx(history["val_accuracy"][-1])  # averaged weights are saved and validated
 
 
@@ -93,7 +93,7 @@ def test_a_model_with_averaged_weights_goes_on(images, tmp_path):
     model = run_worker.small_model(2)
     recipe = dataclasses.replace(run_worker.RECIPE, epochs=1)
     train(model, recipe, data, output=str(tmp_path / "run"))
-    batches = data.batches(8, 32, label_mode="categorical")
+    batches = data.batches(8, image_size=32, label_mode="categorical")
     before = model.evaluate(batches, verbose=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")

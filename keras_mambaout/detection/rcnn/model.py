@@ -72,7 +72,7 @@ class MaskRCNN(LabelCheckMixin, keras.Model):
     ```python
     model = mask_rcnn("mambaout_tiny", num_classes=80)
     model.compile(keras.optimizers.AdamW(1e-4, weight_decay=0.05))
-    model.fit(dataset.batches(16, shortest_edge=800, training=True, masks=True, mask_size=112), epochs=12)
+    model.fit(dataset.batches(16, training=True, shortest_edge=800, masks=True, mask_size=112), epochs=12)
     (found,) = detect(model, [keras_mambaout.load_image("photo.jpg")])
     ```
 

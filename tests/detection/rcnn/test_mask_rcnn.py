@@ -36,9 +36,9 @@ def create(**kwargs):
 @pytest.fixture(scope="module")
 def photos(coco128):
     """A batch of two photos, with eight objects and one, as inputs and labels."""
-    dataset = coco128.subset([9, 25])
+    dataset = coco128.subset([coco128.image_ids.index(image_id) for image_id in (9, 25)])
     options = {"masks": True, "mask_size": 28, "sizes": True, "max_boxes": 10}
-    inputs, labels = next(dataset.batches(2, SIZE, **options).as_numpy_iterator())
+    inputs, labels = next(dataset.batches(2, image_size=SIZE, **options).as_numpy_iterator())
     return inputs, {key: labels[key] for key in ("boxes", "classes", "masks")}
 
 

@@ -1,0 +1,86 @@
+"""From the images of a data set to batches: epochs, shards and unreadable images, for all tasks alike."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from keras_mambaout.data.reader import ImageReader
+from keras_mambaout.data.seeds import ORDER, next_number, random_seed
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchPlan:
+    """How images become batches: the arguments of `batches` that all data sets share, checked.
+
+    Args:
+        reader: Reads the images.
+        indices: Which images of the reader's source, in order.
+        batch_size: Images of all shards in a batch.
+        steps: Batches of an epoch.
+        seed: What order and augmentation depend on.
+        epochs: `(first, stop)`, or `None` for the next epoch each time the batches are read.
+        shard: `(index, count)`.
+    """
+
+    reader: ImageReader
+    indices: np.ndarray
+    batch_size: int
+    steps: int
+    seed: int
+    epochs: tuple[int, int] | None
+    shard: tuple[int, int]
+
+    @property
+    def rows(self) -> int:
+        """Images of this shard in a batch."""
+        return self.batch_size // self.shard[1]
+
+    def random(self, purpose: int, *numbers: Any) -> Any:
+        """Returns a seed, an int64 tensor `(2,)`, for a purpose (`ORDER`, ...) and numbers such as the epoch's."""
+        return random_seed(self.seed, purpose, *numbers)
+
+    def training_images(self, convert: Callable, blank: tuple, epoch: Any) -> Any:
+        """Returns a `tf.data.Dataset` of `(position, arrays, label)`: the shuffled images of an epoch, `steps * rows`.
+
+        Images from the epoch's beginning come again instead of unreadable ones. `convert` and `blank` are those of
+        `ImageReader.images`.
+        """
+        images = self.reader.images(self.indices, self.shard, convert, blank, self.random(ORDER, epoch))
+        return _readable(images).repeat().take(self.steps * self.rows)
+
+    def images(self, convert: Callable, blank: tuple) -> Any:
+        """Returns a `tf.data.Dataset` of `(position, arrays, label)`: the readable images in order."""
+        return _readable(self.marked_images(convert, blank))
+
+    def marked_images(self, convert: Callable, blank: tuple) -> Any:
+        """Returns all images in order, with `readable` as the last entry and `blank` for those that are not."""
+        return self.reader.images(self.indices, self.shard, convert, blank)
+
+    def epoch_batches(self, one_epoch: Callable) -> Any:
+        """Returns the batches of `epochs` in one stream, or of the next epoch each time they are read.
+
+        Args:
+            one_epoch: Function from the number of an epoch, an int64 tensor, to a `tf.data.Dataset` of `steps` batches.
+        """
+        import tensorflow as tf
+
+        numbers = next_number() if self.epochs is None else tf.data.Dataset.range(*self.epochs)
+        count = 1 if self.epochs is None else self.epochs[1] - self.epochs[0]
+        return finish(numbers.flat_map(one_epoch).apply(tf.data.experimental.assert_cardinality(count * self.steps)))
+
+
+def finish(batches: Any) -> Any:
+    """Returns the batches, read ahead, in a fixed order, and not divided among devices by TensorFlow."""
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.deterministic = True
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
+
+
+def _readable(images):
+    images = images.filter(lambda position, arrays, label, readable: readable)
+    return images.map(lambda position, arrays, label, readable: (position, arrays, label))
