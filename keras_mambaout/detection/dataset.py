@@ -173,7 +173,8 @@ class CocoDataset(ImageDataset):
 
         Without training all images come in the order of `image_ids`, and the last batch may be smaller. In training
         images without objects are left out, and so is the incomplete last batch. Images are shuffled anew each epoch
-        and mirrored at random, both as a function of `seed` and the epoch's number. Unreadable images are left out;
+        and mirrored at random, both as a function of `seed` and the epoch's number. Unreadable images are left out, so
+        the number of batches is not known before (Keras then warns that the "input ran out of data");
         in training those from the epoch's beginning come again instead of them, so that it always has
         `steps_per_epoch` batches.
 

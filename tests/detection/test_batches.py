@@ -108,7 +108,7 @@ def test_box_formats(dataset, name):
     _, labels = first(dataset, batch_size=4, image_size=(40, 80), bounding_box_format=name)
     np.testing.assert_allclose(labels["boxes"][0, 0], BY_HAND[name], rtol=1e-6)
     np.testing.assert_array_equal(labels["boxes"][labels["classes"] < 0], -1)
-    corners = first(dataset, image_size=(40, 80))[1]["boxes"][0, :2]
+    corners = first(dataset, batch_size=4, image_size=(40, 80))[1]["boxes"][0, :2]
     expected = keras.utils.bounding_boxes.convert_format(corners, source="xyxy", target=name, height=40, width=80)
     np.testing.assert_allclose(labels["boxes"][0, :2], keras.ops.convert_to_numpy(expected), rtol=1e-5)
 
