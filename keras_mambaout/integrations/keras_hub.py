@@ -26,7 +26,7 @@ from keras_mambaout.arguments import check_positive_integer
 from keras_mambaout.detection.boxes import check_box_format
 from keras_mambaout.detection.non_max_suppression import MultiClassNonMaxSuppression
 from keras_mambaout.integrations.detector_mixin import DetectorMixin
-from keras_mambaout.layers.common import TruncatedNormal
+from keras_mambaout.layers.head_layers import VarianceScaling, normal
 from keras_mambaout.models.backbone import MambaOutBackbone
 from keras_mambaout.models.dense_prediction import dense_prediction_backbone
 from keras_mambaout.serialization import PACKAGE
@@ -37,9 +37,8 @@ except ImportError as error:
     raise ImportError(f'KerasHub cannot be imported ({error}): pip install "keras-mambaout[detection]"') from error
 
 MIN_LEVEL, MAX_LEVEL = 3, 7  # of RetinaNet's feature pyramid; the backbone has levels 2 to 5
-PRIOR_PROBABILITY, LAST_STDDEV = 0.01, 0.01  # of the RetinaNet paper
+PRIOR_PROBABILITY, LAST_DEVIATION = 0.01, 0.01  # of the RetinaNet paper
 FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0  # too
-TRUNCATED_STDDEV = 0.8796  # of the normal distribution without its tails beyond 2
 
 
 @keras.saving.register_keras_serializable(f"{PACKAGE}.keras_hub")
@@ -190,9 +189,7 @@ def retinanet(
 def _initialize_head(head, bias):
     """Kernels that keep the size of features (He et al.), and the paper's small last layer with its bias."""
     for layer in head.conv_layers:
-        height, width, channels, _ = layer.kernel.shape
-        stddev = math.sqrt(2.0 / (height * width * channels)) / TRUNCATED_STDDEV
-        layer.kernel.assign(TruncatedNormal(stddev)(layer.kernel.shape))
+        layer.kernel.assign(VarianceScaling(2.0, "fan_in")(layer.kernel.shape))
     last = head.prediction_layer
-    last.kernel.assign(TruncatedNormal(LAST_STDDEV / TRUNCATED_STDDEV)(last.kernel.shape))
+    last.kernel.assign(normal(LAST_DEVIATION)(last.kernel.shape))
     last.bias.assign(keras.ops.full(last.bias.shape, bias))

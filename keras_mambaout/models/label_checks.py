@@ -1,6 +1,8 @@
-"""Checks of the labels that a user gives to `fit`, before they disappear in a compiled step."""
+"""Checks the labels that a user gives to `fit`, before they disappear in a compiled step."""
 
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -8,16 +10,16 @@ from keras_mambaout.models.optimizer_first import OptimizerFirst
 
 
 class LabelRule:
-    """What the labels of a model must be. A task's subclass says it; errors are `ValueError`s."""
+    """What the labels of a model must be. Each task has a subclass; errors are `ValueError`s."""
 
-    def check(self, labels):
-        """Checks the values of a batch of labels, arrays."""
+    def check(self, labels: Any) -> None:
+        """Checks the values of a batch of labels, given as arrays."""
         raise NotImplementedError
 
-    def check_shapes(self, images, labels):
+    def check_shapes(self, images: Any, labels: Any) -> None:
         """Checks structure and shapes, of arrays or of specs with unknown sizes."""
 
-    def looked_at(self, labels):
+    def looked_at(self, labels: Any) -> Any:
         """Returns the part of the labels that `check` needs, a structure of arrays or tensors."""
         return labels
 
@@ -26,10 +28,10 @@ class LabelChecker(keras.callbacks.Callback):
     """Checks all labels that a call of `fit` or `evaluate` reads.
 
     Arrays are checked at once; `tf.data.Dataset`s, `keras.utils.PyDataset`s and generators batch by
-    batch as they are read: a wrong one stops the training after its step at the latest, for which a
-    model ignores what is no label. So the error is the same on every backend and the model
-    stays whole (an error from inside of a data set loses the weights on JAX). Other iterables, such
-    as PyTorch's DataLoader, pass unchecked.
+    batch as they are read: a wrong batch ends the training after its step at the latest, in which the
+    model ignores what is not a label. So the error is the same on every backend and the model
+    keeps its weights (on JAX, an error raised inside a data set loses them). Other iterables, such
+    as PyTorch's DataLoader, are not checked.
 
     Args:
         rule: A `LabelRule`.
@@ -37,17 +39,18 @@ class LabelChecker(keras.callbacks.Callback):
     Example:
     ```python
     checker = LabelChecker(ObjectLabels(num_classes=80))
-    x, y, _ = checker.watch(x, y)
+    x, y = checker.watch(x, y)
     model.fit(x, y, callbacks=[checker])  # a wrong class: ValueError
     ```
     """
 
-    def __init__(self, rule):
+    def __init__(self, rule: LabelRule):
         super().__init__()
-        self.rule, self.error = rule, None
+        self.rule = rule
+        self.error: ValueError | None = None
 
-    def watch(self, x, y=None):
-        """Returns `x` and `y` as `fit` takes them, checked or to be checked as they are read."""
+    def watch(self, x: Any, y: Any = None) -> tuple[Any, Any]:
+        """Returns `x` and `y` for `fit`, either checked or to be checked as they are read."""
         if y is not None:
             self.rule.check_shapes(x, y)
             self.rule.check(y)
@@ -56,18 +59,18 @@ class LabelChecker(keras.callbacks.Callback):
             return _WatchedDataset(x, self._look), None
         if hasattr(x, "__next__"):
             return map(self._look, x), None
-        tensorflow = sys.modules.get("tensorflow")  # whoever gives a tf.data.Dataset has imported it
+        tensorflow = sys.modules.get("tensorflow")  # who passes a tf.data.Dataset has imported it
         if tensorflow is not None and isinstance(x, tensorflow.data.Dataset):
             return self._watch_tf_dataset(x, tensorflow), None
         return x, None
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         if self.error is not None:
             raise self.error
 
-    def on_test_batch_end(self, batch, logs=None):
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
         if self.error is not None and hasattr(self.model, "jax_state_sync"):
-            self.model.jax_state_sync()  # on JAX, Keras' evaluate, unlike fit, loses the weights with an error
+            self.model.jax_state_sync()  # on JAX, an error in Keras' evaluate loses the weights, unlike in fit
         self.on_train_batch_end(batch)
 
     def _look(self, batch):
@@ -96,7 +99,7 @@ class LabelChecker(keras.callbacks.Callback):
             flat = keras.tree.flatten(parts)
             seen = tensorflow.numpy_function(look, flat, flat[0].dtype)
             seen = tensorflow.ensure_shape(seen, flat[0].shape)
-            # what was looked at goes on, so that looking is not left out
+            # the result of looking is passed on, so that TensorFlow does not leave it out
             replaced = [seen if part is flat[0] else part for part in keras.tree.flatten(labels)]
             return images, keras.tree.pack_sequence_as(labels, replaced), *weights
 
@@ -104,24 +107,30 @@ class LabelChecker(keras.callbacks.Callback):
 
 
 class LabelCheckMixin(OptimizerFirst):
-    """Goes before a model class: labels are checked in every method that takes some.
+    """Base class to put before a model class: labels are checked in every method that takes some.
 
-    Its subclasses have the property `label_rule`, a `LabelRule`.
+    Subclasses have the property `label_rule`, a `LabelRule`.
     """
 
     def fit(
         self,
-        x=None,
-        y=None,
-        batch_size=None,
-        epochs=1,
-        verbose="auto",
-        callbacks=None,
-        validation_split=0.0,
-        validation_data=None,
-        shuffle=None,
-        **kwargs,
-    ):
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: str | int = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool | None = None,
+        class_weight: Any = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int | Sequence[int] = 1,
+    ) -> keras.callbacks.History:
         """As `keras.Model.fit`, with labels that are checked; a `tf.data.Dataset` shuffles itself."""
         checker = LabelChecker(self.label_rule)
         if isinstance(validation_data, tuple | list):
@@ -141,14 +150,29 @@ class LabelCheckMixin(OptimizerFirst):
             validation_split=validation_split,
             validation_data=validation_data,
             shuffle=shuffle,
-            **kwargs,
+            class_weight=class_weight,
+            sample_weight=sample_weight,
+            initial_epoch=initial_epoch,
+            steps_per_epoch=steps_per_epoch,
+            validation_steps=validation_steps,
+            validation_batch_size=validation_batch_size,
+            validation_freq=validation_freq,
         )
 
     def evaluate(
-        self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, steps=None, callbacks=None, **kwargs
-    ):
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+        **kwargs: Any,
+    ) -> Any:
         """As `keras.Model.evaluate`, with labels that are checked."""
-        if not isinstance(callbacks, keras.callbacks.CallbackList):  # that is from `fit`, which checks already
+        if not isinstance(callbacks, keras.callbacks.CallbackList):  # that is a call from `fit`, which checks already
             checker = LabelChecker(self.label_rule)
             x, y = checker.watch(x, y)
             callbacks = _with(callbacks, checker)
@@ -160,14 +184,15 @@ class LabelCheckMixin(OptimizerFirst):
             sample_weight=sample_weight,
             steps=steps,
             callbacks=callbacks,
+            return_dict=return_dict,
             **kwargs,
         )
 
-    def train_on_batch(self, x, y=None, *args, **kwargs):
+    def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.train_on_batch`, with labels that are checked."""
         return keras.Model.train_on_batch(self, x, self._checked(x, y), *args, **kwargs)
 
-    def test_on_batch(self, x, y=None, *args, **kwargs):
+    def test_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.test_on_batch`, with labels that are checked."""
         return keras.Model.test_on_batch(self, x, self._checked(x, y), *args, **kwargs)
 

@@ -44,7 +44,7 @@ def colours(labels):
 
 
 def write(folder, sizes=((40, 60), (50, 30), (32, 32), (40, 40))):
-    """Writes images and label maps of these heights and widths; returns arguments of `SegmentationDataset.from_folder`."""
+    """Writes images and label maps of these sizes; returns what `SegmentationDataset.from_folder` takes."""
     for name in ("images", "labels"):
         (folder / name).mkdir(exist_ok=True)
     for number, size in enumerate(sizes):

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_mambaout.layers.head_layers import dense
+from keras_mambaout.layers.head_layers import dense, normal
 from keras_mambaout.serialization import PACKAGE
 
 CLASS_DEVIATION, DELTA_DEVIATION = 0.01, 0.001  # of the initial kernels
@@ -36,10 +36,10 @@ class BoxHead(keras.layers.Layer):
     def build(self, input_shape):
         _, _, height, width, channels = input_shape
         inputs, units, dtype = height * width * channels, self.units, self.dtype_policy
-        self.hidden_1 = dense(units, inputs, "hidden_1", dtype, activation="relu")
-        self.hidden_2 = dense(units, units, "hidden_2", dtype, activation="relu")
-        self.logits = dense(self.num_classes + 1, units, "logits", dtype, CLASS_DEVIATION)
-        self.deltas = dense(4 * self.num_classes, units, "deltas", dtype, DELTA_DEVIATION)
+        self.hidden_1 = dense(units, "hidden_1", dtype, activation="relu")
+        self.hidden_2 = dense(units, "hidden_2", dtype, activation="relu")
+        self.logits = dense(self.num_classes + 1, "logits", dtype, normal(CLASS_DEVIATION))
+        self.deltas = dense(4 * self.num_classes, "deltas", dtype, normal(DELTA_DEVIATION))
         self.hidden_1.build((None, None, inputs))
         for layer in (self.hidden_2, self.logits, self.deltas):
             layer.build((None, None, units))

@@ -36,8 +36,8 @@ class FeaturePyramid(keras.layers.Layer):
     def build(self, input_shape):
         self.laterals, self.outputs = [], []
         for level, shape in enumerate(input_shape, start=2):
-            lateral = convolution(self.channels, 1, shape[-1], f"lateral_{level}", self.dtype_policy)
-            output = convolution(self.channels, 3, self.channels, f"output_{level}", self.dtype_policy)
+            lateral = convolution(self.channels, 1, f"lateral_{level}", self.dtype_policy)
+            output = convolution(self.channels, 3, f"output_{level}", self.dtype_policy)
             lateral.build(shape)
             output.build((*shape[:-1], self.channels))
             self.laterals.append(lateral)

@@ -81,8 +81,7 @@ def _box_loss(deltas, targets, is_positive):
 
 
 def _binary_cross_entropy(logits, targets):
-    logits = ops.cast(logits, "float32")
-    return ops.softplus(logits) - logits * targets
+    return ops.binary_crossentropy(targets, ops.cast(logits, "float32"), from_logits=True)
 
 
 def _count(flags):

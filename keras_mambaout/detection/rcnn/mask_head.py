@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_mambaout.layers.head_layers import convolution, he, normal
+from keras_mambaout.layers.head_layers import VarianceScaling, convolution, normal
 from keras_mambaout.serialization import PACKAGE
 
 CONVOLUTIONS = 4
@@ -40,7 +40,7 @@ class MaskHead(keras.layers.Layer):
         size, dtype = input_shape[2:4], self.dtype_policy
         self.convolutions, inputs = [], input_shape[-1]
         for number in range(1, CONVOLUTIONS + 1):
-            layer = convolution(self.channels, 3, inputs, f"conv_{number}", dtype, he(9 * self.channels), "relu")
+            layer = convolution(self.channels, 3, f"conv_{number}", dtype, VarianceScaling(2.0, "fan_out"), "relu")
             layer.build((None, *size, inputs))
             self.convolutions.append(layer)
             inputs = self.channels
@@ -50,12 +50,12 @@ class MaskHead(keras.layers.Layer):
             (height, 2, width, 2, self.channels),
             activation="relu",
             bias_axes="d",
-            kernel_initializer=normal(he(4 * self.channels)),
+            kernel_initializer=VarianceScaling(2.0, "fan_out", in_axis=0),
             dtype=dtype,
             name="upsampling",
         )
         self.upsampling.build((None, height, width, inputs))
-        self.masks = convolution(self.num_classes, 1, inputs, "masks", dtype, DEVIATION)
+        self.masks = convolution(self.num_classes, 1, "masks", dtype, normal(DEVIATION))
         self.masks.build((None, 2 * height, 2 * width, inputs))
 
     def call(self, inputs):

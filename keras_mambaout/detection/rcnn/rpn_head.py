@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_mambaout.layers.head_layers import convolution
+from keras_mambaout.layers.head_layers import convolution, normal
 from keras_mambaout.serialization import PACKAGE
 
 DEVIATION = 0.01  # of the initial kernels
@@ -34,10 +34,10 @@ class RPNHead(keras.layers.Layer):
         self.channels, self.num_anchors = channels, num_anchors
 
     def build(self, input_shape):
-        inputs, dtype, anchors = input_shape[0][-1], self.dtype_policy, self.num_anchors
-        self.hidden = convolution(self.channels, 3, inputs, "hidden", dtype, DEVIATION, "relu")
-        self.objectness = convolution(anchors, 1, self.channels, "objectness", dtype, DEVIATION)
-        self.deltas = convolution(4 * anchors, 1, self.channels, "deltas", dtype, DEVIATION)
+        dtype, anchors = self.dtype_policy, self.num_anchors
+        self.hidden = convolution(self.channels, 3, "hidden", dtype, normal(DEVIATION), "relu")
+        self.objectness = convolution(anchors, 1, "objectness", dtype, normal(DEVIATION))
+        self.deltas = convolution(4 * anchors, 1, "deltas", dtype, normal(DEVIATION))
         self.hidden.build(input_shape[0])
         for layer in (self.objectness, self.deltas):
             layer.build((*input_shape[0][:-1], self.channels))

@@ -35,7 +35,7 @@ class AuxiliaryHead(keras.layers.Layer):
         shape = (*input_shape[:-1], self.channels)
         self.conv = ConvNormReLU(self.channels, 3, dtype=self.dtype_policy, name="conv")
         self.dropout = channel_dropout(self.dropout_rate, self.dtype_policy)
-        self.classifier = classifier(self.num_classes, self.channels, self.dtype_policy)
+        self.classifier = classifier(self.num_classes, self.dtype_policy)
         self.conv.build(input_shape)
         self.dropout.build(shape)
         self.classifier.build(shape)

@@ -1,9 +1,11 @@
 """The layer that the heads are made of."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
-from keras_mambaout.layers.head_layers import convolution, he
+from keras_mambaout.layers.head_layers import VarianceScaling, convolution, normal
 from keras_mambaout.serialization import PACKAGE
 
 NORM_MOMENTUM = 0.9  # of the moving averages; 0.1 in PyTorch's sense
@@ -42,10 +44,9 @@ class ConvNormReLU(keras.layers.Layer):
         self.conv = convolution(
             self.filters,
             self.kernel_size,
-            input_shape[-1],
             "conv",
             self.dtype_policy,
-            he(self.kernel_size**2 * self.filters),
+            VarianceScaling(2.0, "fan_out"),
             use_bias=False,
         )
         self.norm = keras.layers.BatchNormalization(
@@ -64,11 +65,11 @@ class ConvNormReLU(keras.layers.Layer):
         return {**super().get_config(), "filters": self.filters, "kernel_size": self.kernel_size}
 
 
-def classifier(num_classes, inputs, dtype):
+def classifier(num_classes: int, dtype: Any) -> keras.layers.Conv2D:
     """Returns the last layer of a head, a 1x1 convolution to logits."""
-    return convolution(num_classes, 1, inputs, "classifier", dtype, CLASSIFIER_DEVIATION)
+    return convolution(num_classes, 1, "classifier", dtype, normal(CLASSIFIER_DEVIATION))
 
 
-def channel_dropout(rate, dtype):
-    """Returns the layer before it, which in training sets whole channels to 0."""
+def channel_dropout(rate: float, dtype: Any) -> keras.layers.SpatialDropout2D:
+    """Returns the layer before the classifier, which sets whole channels to 0 in training."""
     return keras.layers.SpatialDropout2D(rate, data_format="channels_last", dtype=dtype, name="dropout")

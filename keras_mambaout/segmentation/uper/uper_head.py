@@ -56,7 +56,7 @@ class UPerHead(keras.layers.Layer):
         size = input_shape[0][:-1]
         self.fusion = ConvNormReLU(channels, 3, dtype=dtype, name="fusion")
         self.dropout = channel_dropout(self.dropout_rate, dtype)
-        self.classifier = classifier(self.num_classes, channels, dtype)
+        self.classifier = classifier(self.num_classes, dtype)
         self.fusion.build((*size, len(input_shape) * channels))
         self.dropout.build((*size, channels))
         self.classifier.build((*size, channels))

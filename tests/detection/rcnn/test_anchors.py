@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_mambaout.detection.rcnn.anchors import make_anchors
+from keras_mambaout.detection.rcnn.anchors import ASPECT_RATIOS, make_anchors
 
 
 def by_loops(height, width, stride, scale, ratios):
@@ -33,6 +33,20 @@ def test_formula(height, width, stride, options):
     expected = by_loops(height, width, stride, options.get("scale", 8), options.get("aspect_ratios", (0.5, 1.0, 2.0)))
     assert keras.backend.standardize_dtype(anchors.dtype) == "float32"
     np.testing.assert_allclose(ops.convert_to_numpy(anchors), expected, atol=1e-3)
+
+
+def test_kerashubs_generator_differs_as_the_docstring_says():
+    """It rounds the anchors, and spreads those of the coarsest level over the image."""
+    keras_hub = pytest.importorskip("keras_hub")
+    generator = keras_hub.layers.AnchorGenerator("xyxy", 2, 6, 1, list(ASPECT_RATIOS), anchor_size=8.0)
+    theirs = {name: ops.convert_to_numpy(boxes) for name, boxes in generator(ops.zeros((1, 800, 1280, 3))).items()}
+    ours = ops.convert_to_numpy(make_anchors(200, 320, 4))
+    np.testing.assert_array_equal(theirs["P2"], np.round(theirs["P2"]))
+    assert 0.3 < np.abs(theirs["P2"] - ours).max() < 1
+    coarsest = ops.convert_to_numpy(make_anchors(13, 20, 64))
+    assert theirs["P6"].shape == coarsest.shape
+    steps = [np.diff(boxes[1 :: 3 * 20, 1]) for boxes in (theirs["P6"], coarsest)]
+    assert (steps[0] == 61).all() and (steps[1] == 64).all()
 
 
 def test_numbers_of_mmdet():

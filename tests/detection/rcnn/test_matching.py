@@ -107,6 +107,17 @@ def test_best_anchor_of_one_object_keeps_the_object_it_overlaps_most():
     assert positive.tolist() == [[True, True]] and index.tolist() == [[0, 0]]
 
 
+def test_kerashubs_matcher_differs_as_the_docstring_says():
+    """Padding makes its first anchor positive, and of two anchors that are equally good it takes one."""
+    keras_hub = pytest.importorskip("keras_hub")
+    matcher = keras_hub.layers.BoxMatcher([0.3, 0.7], [-1, -2, 1], force_match_for_each_col=True)
+    anchors = np.array([(50, 50, 60, 60), (0, 0, 10, 5), (0, 5, 10, 10)], "float32")
+    boxes = np.array([(0, 0, 10, 10), (-1, -1, -1, -1)], "float32")
+    theirs = ops.convert_to_numpy(matcher(overlaps(anchors, boxes, [True, False]).astype("float32"))[1]) == 1
+    assert theirs.tolist() == [True, True, False]
+    assert one_object(anchors)[0] == [False, True, True]
+
+
 def test_proposals_have_no_best_of_an_object():
     proposals = np.array([[(0, 0, 10, 5), (0, 0, 10, 4.9)]], "float32")
     boxes, is_object = np.array([[(0, 0, 10, 10)]], "float32"), np.array([[True]])

@@ -74,6 +74,17 @@ def test_resizing(torch, old, new):
 
 
 @needs_unknown_sizes
+def test_keras_takes_no_unknown_sizes():
+    """Why `resize_bilinear` and `adaptive_average_pool` exist."""
+    for function in (
+        lambda x: ops.image.resize(x, (2 * ops.shape(x)[1], 2 * ops.shape(x)[2]), data_format="channels_last"),
+        lambda x: ops.adaptive_average_pool(x, 6, data_format="channels_last"),
+    ):
+        with pytest.raises((TypeError, ValueError)):
+            with_unknown_sizes(function)(cases.feature((16, 16)))
+
+
+@needs_unknown_sizes
 def test_resizing_of_unknown_sizes(torch):
     import tensorflow as tf
 
