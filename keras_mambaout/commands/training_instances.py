@@ -7,10 +7,10 @@ import keras
 import numpy as np
 
 from keras_mambaout.commands.training import changed
+from keras_mambaout.detection import mask_rcnn
 from keras_mambaout.detection.dataset import CocoDataset
 from keras_mambaout.detection.evaluation import CocoMeanAveragePrecision
 from keras_mambaout.detection.predicted_masks import paste_masks
-from keras_mambaout.detection.rcnn.model import mask_rcnn
 from keras_mambaout.detection.recipe import InstanceSegmentationRecipe
 from keras_mambaout.files import save_picture
 from keras_mambaout.training.run import train as run

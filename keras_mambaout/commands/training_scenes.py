@@ -7,10 +7,10 @@ import keras
 from keras_mambaout.commands.scenes import LONGEST_EDGES, scene_dataset
 from keras_mambaout.commands.training import changed
 from keras_mambaout.files import save_picture
+from keras_mambaout.segmentation import upernet
 from keras_mambaout.segmentation.evaluation import SegmentationMeanIoU
 from keras_mambaout.segmentation.pictures import draw_segmentation
 from keras_mambaout.segmentation.recipe import SemanticSegmentationRecipe
-from keras_mambaout.segmentation.uper.model import upernet
 from keras_mambaout.training.run import train as run
 
 PREVIEW_IMAGES = 4

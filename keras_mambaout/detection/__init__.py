@@ -2,7 +2,8 @@
 
 from keras_mambaout.detection.dataset import CocoDataset
 from keras_mambaout.detection.label_masks import crop_masks
-from keras_mambaout.detection.rcnn.model import MaskRCNN, mask_rcnn
+from keras_mambaout.detection.rcnn.factory import mask_rcnn
+from keras_mambaout.detection.rcnn.model import MaskRCNN
 from keras_mambaout.detection.recipe import InstanceSegmentationRecipe
 from keras_mambaout.detection.inference import detect
 from keras_mambaout.detection.predicted_masks import encode_masks, paste_masks

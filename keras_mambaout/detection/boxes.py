@@ -1,4 +1,6 @@
-"""Boxes of detectors: formats, clipping to the image, and what stands for no box."""
+"""Boxes of detectors: formats, clipping to the image, and rows without a box."""
+
+from typing import Any
 
 import keras
 from keras import ops
@@ -6,26 +8,26 @@ from keras import ops
 BOX_FORMATS = ("xyxy", "yxyx", "xywh", "center_xywh", "center_yxhw", "rel_xyxy", "rel_yxyx", "rel_xywh")
 
 
-def check_box_format(name):
+def check_box_format(name: Any) -> str:
     """Returns `name` if it is one of `BOX_FORMATS`, those that Keras, KerasCV and KerasHub share."""
     if name not in BOX_FORMATS:
         raise ValueError(f"`bounding_box_format` must be one of {', '.join(map(repr, BOX_FORMATS))}, got {name!r}.")
     return name
 
 
-def box_format_of(model):
-    """Returns the box format of a detector, or raises a `ValueError` if `model` is none."""
+def box_format_of(model: Any) -> str:
+    """Returns the box format of a detector, or raises a `ValueError` if `model` is not a detector."""
     name = getattr(model, "bounding_box_format", None)
     if name is None:
         raise ValueError(
-            f"{type(model).__name__} has no attribute `bounding_box_format`, so it is no detector: give a model whose "
-            f"`predict_on_batch` returns boxes, and set it to one of {', '.join(map(repr, BOX_FORMATS))}."
+            f"{type(model).__name__} has no attribute `bounding_box_format`, so it is not a detector. Give a model "
+            f"whose `predict_on_batch` returns boxes, and set it to one of {', '.join(map(repr, BOX_FORMATS))}."
         )
     return check_box_format(name)
 
 
-def clip_boxes(boxes, bounding_box_format, size):
-    """Brings boxes into the image.
+def clip_boxes(boxes: Any, bounding_box_format: str, size: Any) -> tuple[Any, Any]:
+    """Clips boxes to the image.
 
     Args:
         boxes: `(..., 4)` in `bounding_box_format`.
@@ -34,7 +36,7 @@ def clip_boxes(boxes, bounding_box_format, size):
 
     Returns:
         The boxes as `"xyxy"` in pixels, clipped to the image, and a boolean tensor `(...)`: whether
-        some area is left. It is false for padding (rows of -1) and for numbers that are not finite.
+        any area is left. It is false for padding (rows of -1) and for numbers that are not finite.
     """
     boxes = _convert(boxes, bounding_box_format, "xyxy", size)
     height, width = (ops.cast(side, "float32") for side in size)
@@ -44,11 +46,13 @@ def clip_boxes(boxes, bounding_box_format, size):
     return ops.stack([left, top, right, bottom], axis=-1), ops.logical_and(right > left, bottom > top)
 
 
-def clean_labels(boxes, classes, num_classes, bounding_box_format, size, model_size):
-    """Makes labels safe to train on: what is no object can neither match nor give NaN.
+def clean_labels(
+    boxes: Any, classes: Any, num_classes: int, bounding_box_format: str, size: Any, model_size: Any
+) -> tuple[Any, Any]:
+    """Makes labels safe to train on: rows that are not objects can neither match nor give NaN.
 
     A row is an object if its box has area inside the image and its class is in `[0, num_classes)`.
-    Its box is clipped to the image. Any other row, padding too, becomes a box of one pixel outside
+    Its box is clipped to the image. Any other row, including padding, becomes a box of one pixel outside
     the image with class -1: it overlaps nothing, and unlike -1s it can be encoded in every format.
 
     Args:
@@ -72,10 +76,12 @@ def clean_labels(boxes, classes, num_classes, bounding_box_format, size, model_s
     return _convert(boxes, "xyxy", bounding_box_format, model_size), ops.where(is_object, classes, -1.0)
 
 
-def restore_detections(detections, bounding_box_format, size, model_size):
-    """Brings detections on padded images back to the images.
+def restore_detections(
+    detections: dict[str, Any], bounding_box_format: str, size: Any, model_size: Any
+) -> dict[str, Any]:
+    """Converts detections on padded images to detections on the images.
 
-    Boxes are clipped to the image; what lies in the padding alone is no detection.
+    Boxes are clipped to the image; detections that lie entirely in the padding are removed.
 
     Args:
         detections: Dict of `"boxes"` `(B, N, 4)` in `bounding_box_format` of the padded image,
@@ -85,7 +91,7 @@ def restore_detections(detections, bounding_box_format, size, model_size):
         model_size: `(H, W)` of the padded images.
 
     Returns:
-        Such a dict, with boxes in `bounding_box_format` of the image and -1 in rows without detection.
+        The same kind of dict, with boxes in `bounding_box_format` of the image and -1 in rows without a detection.
     """
     detections = dict(detections)
     rows, counts = ops.arange(detections["boxes"].shape[1]), detections.pop("num_detections")

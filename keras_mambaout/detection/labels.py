@@ -1,5 +1,8 @@
 """Checks the labels that a user gives to a detector, before they disappear in a compiled step."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from keras_mambaout.models.label_checks import LabelRule
@@ -7,7 +10,7 @@ from keras_mambaout.models.label_checks import LabelRule
 CLASS_KEYS = ("classes", "labels")  # KerasCV's name and KerasHub's
 
 
-def class_key(labels):
+def class_key(labels: Any) -> str:
     """Returns the key under which `labels` has the classes."""
     keys = [key for key in CLASS_KEYS if key in labels] if isinstance(labels, dict) else []
     if not keys or "boxes" not in labels:
@@ -19,17 +22,17 @@ def class_key(labels):
     return keys[0]
 
 
-def check_labels(labels, num_classes, masks=False):
+def check_labels(labels: Any, num_classes: int, masks: bool = False) -> Any:
     """Checks a batch of labels and returns it.
 
     Args:
         labels: Dict of `"boxes"` `(B, N, 4)` and `"classes"` or `"labels"` `(B, N)`, arrays; rows of -1
             are padding.
         num_classes: Number of classes.
-        masks: Whether there must be `"masks"` `(B, N, M, M)` too.
+        masks: Whether `"masks"` `(B, N, M, M)` are needed too.
 
     Raises:
-        ValueError: If a key is missing, shapes do not fit, a number is not finite, or a class is not
+        ValueError: If a key is missing, shapes do not match, a number is not finite, or a class is not
             an integer from 0 to `num_classes - 1` (or -1, padding).
     """
     key = class_key(labels)
@@ -53,31 +56,31 @@ def check_labels(labels, num_classes, masks=False):
     return labels
 
 
-def check_masks(labels, rows):
-    """Checks that labels have masks `(B, N, M, M)` for boxes of `rows` `(B, N)`; only shapes are looked at."""
+def check_masks(labels: Any, rows: Sequence[int | None]) -> None:
+    """Checks that labels have masks `(B, N, M, M)` for boxes of shape `rows`, `(B, N)`; only shapes are checked."""
     shape = tuple(getattr(labels["masks"], "shape", ())) if "masks" in labels else None
     if shape is None or len(shape) != 4 or shape[1] != rows[1] or shape[2] != shape[3]:
         raise ValueError(
             f"Labels must have 'masks' (B, {rows[1]}, M, M), each in the frame of its box, got "
             f"{'none' if shape is None else f'shape {shape}'}. `CocoDataset.batches(masks=True, mask_size=112)` "
-            "makes them, `keras_mambaout.data.crop_masks` cuts them out of masks of whole images."
+            "makes them, `keras_mambaout.detection.crop_masks` cuts them out of masks of whole images."
         )
 
 
 class ObjectLabels(LabelRule):
     """Labels of a detector, as `check_labels` describes them."""
 
-    def __init__(self, num_classes, masks=False):
+    def __init__(self, num_classes: int, masks: bool = False):
         self.num_classes, self.masks = num_classes, masks
 
-    def check(self, labels):
+    def check(self, labels: Any) -> None:
         check_labels(labels, self.num_classes)
 
-    def check_shapes(self, images, labels):
+    def check_shapes(self, images: Any, labels: Any) -> None:
         key = class_key(labels)
         if self.masks:
             check_masks(labels, labels[key].shape)
 
-    def looked_at(self, labels):
+    def looked_at(self, labels: Any) -> dict[str, Any]:
         key = class_key(labels)
         return {"boxes": labels["boxes"], key: labels[key]}

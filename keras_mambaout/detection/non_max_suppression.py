@@ -1,4 +1,7 @@
-"""From many overlapping predictions to one detection an object."""
+"""Turns many overlapping predictions into one detection per object."""
+
+from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import ops
@@ -9,19 +12,19 @@ from keras_mambaout.detection.rows import gather
 from keras_mambaout.serialization import PACKAGE
 
 
-def non_max_suppression(boxes, scores, classes, iou_threshold):
+def non_max_suppression(boxes: Any, scores: Any, classes: Any, iou_threshold: float) -> Any:
     """Greedy non-maximum suppression within each class, or regardless of classes.
 
     `keep[j] = not any(keep[i] and classes[i] == classes[j] and IoU(i, j) > iou_threshold for i < j)`
 
     This recursion has one solution, which repeated evaluation for all `j` at once reaches: box `j`
-    is final after `j + 1` rounds at most, and in practice after as many as suppressions follow
-    from one another. So it is a few large operations on every backend, and exact.
+    is final after at most `j + 1` rounds, and in practice after as many as the longest chain of boxes that
+    suppress one another. So it takes a few large operations on every backend, and it is exact.
 
     Args:
         boxes: `(B, K, 4)` as `"xyxy"`, by descending score.
-        scores: `(B, K)`; rows with a score of 0 or less are no candidates.
-        classes: `(B, K)` integers, or `None`: all boxes are of one class.
+        scores: `(B, K)`; rows with a score of 0 or less are not candidates.
+        classes: `(B, K)` integers, or `None` if all boxes belong to one class.
         iou_threshold: Number in [0, 1].
 
     Returns:
@@ -46,34 +49,34 @@ def non_max_suppression(boxes, scores, classes, iou_threshold):
 
 
 def detect_by_class(
-    boxes,
-    scores,
-    iou_threshold,
-    confidence_threshold,
-    max_detections,
-    max_candidates,
-    to_corners=lambda boxes: boxes,
-):
-    """Turns boxes and scores of classes into detections, as `MultiClassNonMaxSuppression` describes.
+    boxes: Any,
+    scores: Any,
+    iou_threshold: float,
+    confidence_threshold: float,
+    max_detections: int,
+    max_candidates: int,
+    to_corners: Callable[[Any], Any] = lambda boxes: boxes,
+) -> tuple[Any, Any, Any]:
+    """Turns boxes and class scores into detections, as `MultiClassNonMaxSuppression` describes.
 
     Args:
-        boxes: `(B, N, C, 4)`, a box for each class, or `(B, N, 1, 4)`, one for all.
+        boxes: `(B, N, C, 4)`, one box for each class, or `(B, N, 1, 4)`, one for all classes.
         scores: `(B, N, C)`, float32.
-        iou_threshold: See `MultiClassNonMaxSuppression`, and the next three too.
-        confidence_threshold: Number.
-        max_detections: Number of rows returned.
-        max_candidates: Number of boxes that are compared with each other.
-        to_corners: Function that makes `"xyxy"` of boxes.
+        iou_threshold: As for `MultiClassNonMaxSuppression`.
+        confidence_threshold: As for `MultiClassNonMaxSuppression`.
+        max_detections: As for `MultiClassNonMaxSuppression`.
+        max_candidates: As for `MultiClassNonMaxSuppression`.
+        to_corners: Function that converts boxes to `"xyxy"`.
 
     Returns:
         Boxes `(B, max_detections, 4)`, confidence and classes `(B, max_detections)` by descending confidence; -1
-        in rows without detection.
+        in rows without a detection.
     """
     batch, num_classes, per_row = ops.shape(scores)[0], scores.shape[-1], boxes.shape[2]
     boxes = ops.reshape(boxes, (batch, -1, 4))  # (B, N * C or N, 4)
     scores = ops.reshape(scores, (batch, -1))  # (B, N * C)
     scores = ops.where(scores > confidence_threshold, scores, 0.0)
-    scores = ops.pad(scores, ((0, 0), (0, max_candidates)))  # there are always enough
+    scores = ops.pad(scores, ((0, 0), (0, max_candidates)))  # so that there are always enough
     scores, indices = ops.top_k(scores, max_candidates)  # (B, K), by descending score
     classes = indices % num_classes
     rows = indices if per_row > 1 else indices // num_classes
@@ -95,17 +98,17 @@ class MultiClassNonMaxSuppression(keras.layers.Layer):
 
     Each pair of box and class with a score above `confidence_threshold` is a candidate; the
     `max_candidates` best go through non-maximum suppression within their class, and the
-    `max_detections` best that are left are returned. That is how COCO's AP is measured. The layers
-    of KerasCV and KerasHub keep one class a box and suppress across classes, and KerasCV's needs
-    torchvision under PyTorch. It goes into their detectors as `prediction_decoder`.
+    `max_detections` best of what is left are returned. That is how COCO's AP is measured. The layers
+    of KerasCV and KerasHub are not used: they keep one class per box and suppress across classes, and KerasCV's
+    needs torchvision on PyTorch. Their detectors take this layer as `prediction_decoder`.
 
     Args:
-        bounding_box_format: Format of the boxes in and out, one of `BOX_FORMATS`.
+        bounding_box_format: Format of the boxes, of inputs and outputs, one of `BOX_FORMATS`.
         from_logits: Whether class predictions are logits, to which a sigmoid is applied.
-        iou_threshold: Boxes of a class that overlap more than this are one object.
-        confidence_threshold: Candidates score more than this.
+        iou_threshold: Boxes of one class with a higher IoU count as one object.
+        confidence_threshold: Candidates have a higher score.
         max_detections: Number of rows returned.
-        max_candidates: How many candidates are compared with each other.
+        max_candidates: Number of candidates that are compared with each other.
         class_name: Name of the classes in the output: `"classes"` as in KerasCV, or `"labels"` as
             in KerasHub.
 
@@ -125,14 +128,14 @@ class MultiClassNonMaxSuppression(keras.layers.Layer):
 
     def __init__(
         self,
-        bounding_box_format,
-        from_logits,
-        iou_threshold=0.5,
-        confidence_threshold=0.05,
-        max_detections=100,
-        max_candidates=1000,
-        class_name="classes",
-        **kwargs,
+        bounding_box_format: str,
+        from_logits: bool,
+        iou_threshold: float = 0.5,
+        confidence_threshold: float = 0.05,
+        max_detections: int = 100,
+        max_candidates: int = 1000,
+        class_name: str = "classes",
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.bounding_box_format = check_box_format(bounding_box_format)
@@ -144,8 +147,10 @@ class MultiClassNonMaxSuppression(keras.layers.Layer):
         self.class_name = class_name
         self.built = True
 
-    def call(self, box_prediction, class_prediction, images=None, image_shape=None):
-        """`images` and `image_shape` are not needed; KerasHub's and KerasCV's detectors pass them."""
+    def call(
+        self, box_prediction: Any, class_prediction: Any, images: Any = None, image_shape: Any = None
+    ) -> dict[str, Any]:
+        """Returns the detections; `images` and `image_shape`, which KerasHub and KerasCV pass, are not used."""
         scores = ops.cast(class_prediction, "float32")
         boxes, confidence, classes = detect_by_class(
             ops.cast(box_prediction, "float32")[:, :, None],
@@ -165,11 +170,11 @@ class MultiClassNonMaxSuppression(keras.layers.Layer):
         }
 
     def _to_corners(self, boxes):
-        """As `"xyxy"` in any unit: the overlap of two boxes is the same in relative coordinates."""
+        """Returns boxes as `"xyxy"` in any unit: the overlap of two boxes is the same in relative coordinates."""
         source = self.bounding_box_format.removeprefix("rel_")
         return keras.utils.bounding_boxes.convert_format(boxes, source=source, target="xyxy")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "bounding_box_format": self.bounding_box_format,

@@ -1,12 +1,14 @@
-"""Rows of a batch by score and by index."""
+"""Selects rows of a batch by score or by index."""
+
+from typing import Any
 
 from keras import ops
 
 
-def top_rows(scores, count):
-    """Returns the highest `count` of scores `(B, N)` and their rows, all of them if they are fewer.
+def top_rows(scores: Any, count: int) -> tuple[Any, Any]:
+    """Returns the `count` highest of scores `(B, N)` and their rows, or all if there are fewer.
 
-    On TensorFlow `N` may be unknown: then there are always `count`, and missing ones have a score of -1.
+    On TensorFlow, `N` may be unknown: then there are always `count`, and missing ones have a score of -1.
     """
     if scores.shape[1] is not None:
         return ops.top_k(scores, min(count, scores.shape[1]))
@@ -15,7 +17,7 @@ def top_rows(scores, count):
     return scores, ops.minimum(rows, last)
 
 
-def gather(values, indices):
+def gather(values: Any, indices: Any) -> Any:
     """Returns `values[b, indices[b, s]]`, for values `(B, N, ...)` and indices `(B, S)`."""
     for _ in range(len(values.shape) - 2):
         indices = indices[..., None]

@@ -1,1 +1,3 @@
-"""MambaOut under the heads of other Keras libraries, one file a library. Each needs the extra `detection`."""
+"""MambaOut under the heads of other Keras libraries, one file per library. Each needs the extra `detection`."""
+
+__all__: list[str] = []

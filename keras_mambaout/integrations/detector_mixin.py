@@ -1,4 +1,6 @@
-"""What KerasCV's and KerasHub's detectors lack, the same for both."""
+"""What the detectors of both KerasCV and KerasHub lack."""
+
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,56 +12,56 @@ from keras_mambaout.models.label_checks import LabelCheckMixin
 
 
 class DetectorMixin(LabelCheckMixin):
-    """Goes before a detector class of KerasCV or KerasHub.
+    """Base class to put before a detector class of KerasCV or KerasHub.
 
     - Images of any size: the backbone pads them to a multiple of `size_multiple`, and anchors are
-      made for the padded size; boxes come back for the image as it was. On TensorFlow every size
+      made for the padded size; detected boxes are those of the image without padding. On TensorFlow, every size
       has its own graph, since both libraries make anchors in Python.
-    - Labels: checked in `fit` and `evaluate`, and made safe in the loss (`clean_labels`), so that
-      boxes outside the image, images without objects and padding in any box format are learned from
-      as they should be and never give NaN. Classes may be named "classes" or "labels".
-    - Batches as `(x, y)` or `(x, y, sample_weight)` in every method, `train_on_batch`,
-      `test_on_batch` and `predict_on_batch` too; sample weights are not used.
+    - Labels: `fit` and `evaluate` check them, and the loss makes them safe (`clean_labels`): boxes outside the
+      image, images without objects and padding are handled correctly in every box format and never
+      give NaN. Classes may be named "classes" or "labels".
+    - Batches as `(x, y)` or `(x, y, sample_weight)` in every method, including `train_on_batch`,
+      `test_on_batch` and `predict_on_batch`; sample weights are not used.
     """
 
     size_multiple = 32
     class_name = "classes"  # what the library calls the classes of boxes
 
     @property
-    def label_rule(self):
-        """What labels must be; `fit` and `evaluate` check it."""
+    def label_rule(self) -> ObjectLabels:
+        """What labels must be, which `fit` and `evaluate` check."""
         return ObjectLabels(self.num_classes)
 
     # === Data ===
 
-    def fit(self, x=None, *args, **kwargs):
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         self._trace_for("train", x)
         return super().fit(x, *args, **kwargs)
 
-    def evaluate(self, x=None, *args, **kwargs):
+    def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         self._trace_for("test", x)
         return super().evaluate(x, *args, **kwargs)
 
-    def predict(self, x, *args, **kwargs):
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         self._trace_for("predict", x)
         return super().predict(x, *args, **kwargs)
 
-    def train_on_batch(self, x, *args, **kwargs):
+    def train_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         self._trace_for("train", x)
         return super().train_on_batch(x, *args, **kwargs)
 
-    def test_on_batch(self, x, *args, **kwargs):
+    def test_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         self._trace_for("test", x)
         return super().test_on_batch(x, *args, **kwargs)
 
-    def predict_on_batch(self, x):
+    def predict_on_batch(self, x: Any) -> Any:
         self._trace_for("predict", x)
         return super().predict_on_batch(x)
 
     def _trace_for(self, step, data):
-        """On TensorFlow, makes `step` anew for images of another size than before.
+        """On TensorFlow, makes `step` anew if images have a different size than before.
 
-        Keras' functions replace sizes that differ from call to call by unknown ones.
+        Keras' functions replace sizes that differ from call to call with unknown ones.
         """
         if keras.config.backend() != "tensorflow":
             return
@@ -70,19 +72,21 @@ class DetectorMixin(LabelCheckMixin):
 
     # === Steps ===
 
-    def train_step(self, *args):
+    def train_step(self, *args: Any) -> Any:
         x, y, _ = keras.utils.unpack_x_y_sample_weight(args[-1])
         return super().train_step(*args[:-1], (x, y))
 
-    def test_step(self, *args):
+    def test_step(self, *args: Any) -> Any:
         x, y, _ = keras.utils.unpack_x_y_sample_weight(args[-1])
         return super().test_step(*args[:-1], (x, y))
 
-    def predict_step(self, *args):
+    def predict_step(self, *args: Any) -> Any:
         x, _, _ = keras.utils.unpack_x_y_sample_weight(args[-1])
         return super().predict_step(*args[:-1], x)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, **kwargs):
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, **kwargs: Any
+    ) -> Any:
         padded = pad_to_multiple(x, self.size_multiple)
         boxes, classes = clean_labels(
             y["boxes"], y[class_key(y)], self.num_classes, self.bounding_box_format, _size(x), _size(padded)
@@ -90,8 +94,8 @@ class DetectorMixin(LabelCheckMixin):
         labels = {"boxes": boxes, self.class_name: classes}
         return super().compute_loss(x=padded, y=labels, y_pred=y_pred, sample_weight=None, **kwargs)
 
-    def decode_predictions(self, predictions, images):
-        """Turns what the model puts out for `images` into boxes, confidence and classes."""
+    def decode_predictions(self, predictions: Any, images: Any) -> dict[str, Any]:
+        """Turns the model's outputs for `images` into boxes, confidence and classes."""
         padded = pad_to_multiple(images, self.size_multiple)
         detections = super().decode_predictions(predictions, padded)
         return restore_detections(detections, self.bounding_box_format, _size(images), _size(padded))
@@ -101,7 +105,7 @@ def _size(images):
     size = tuple(images.shape[1:3])
     if None in size:
         raise ValueError(
-            f"On TensorFlow the detectors of KerasCV and KerasHub need to know the size of the images, got batches of "
+            f"On TensorFlow, the detectors of KerasCV and KerasHub must know the size of the images, got batches of "
             f"shape {tuple(images.shape)}. Resize all to one size (`CocoDataset.batches(image_size=...)`), or "
             "set it with `tf.ensure_shape`."
         )
@@ -109,7 +113,7 @@ def _size(images):
 
 
 def _size_in(data):
-    """`(H, W)` of the images in what `fit` and `predict` take, `None` if it cannot be seen."""
+    """Returns `(H, W)` of the images in the data for `fit` or `predict`, `None` if it cannot be known."""
     if hasattr(data, "element_spec"):  # tf.data.Dataset
         images, _, _ = keras.utils.unpack_x_y_sample_weight(data.element_spec)
         return tuple(images.shape[1:3])

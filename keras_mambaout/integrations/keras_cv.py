@@ -1,25 +1,29 @@
 """MambaOut under KerasCV's RetinaNet and YOLOv8.
 
-KerasCV 0.9.0 is its last release, and it imports TensorFlow under every backend; KerasHub
-(`keras_mambaout.integrations.keras_hub`) is the way forward.
-What KerasCV 0.9.0 gets wrong with today's Keras is worked round here and in `detector_mixin.py`:
+KerasCV 0.9.0 is its last release, and it imports TensorFlow with every backend; KerasHub
+(`keras_mambaout.integrations.keras_hub`) is its successor.
+What KerasCV 0.9.0 gets wrong with current Keras is worked around here and in `detector_mixin.py`:
 
-- `predict` under PyTorch needs torchvision (its NonMaxSuppression imports it): another decoder.
-- Images whose sides are no multiples of 32 fail in the first call (the levels of the feature
-  pyramid do not fit together): the backbone pads, and the mixin makes the anchors fit.
-- A second image size fails on TensorFlow (Keras traces with sizes unknown, of which no anchors can be
-  made): the mixin traces each size anew.
-- `train_on_batch` and `test_on_batch` fail (too many values to unpack), `predict_on_batch` takes the
-  batch for an image: the mixin's steps.
-- Classes from `num_classes` on are learned as background without a word: the mixin's checks.
-- TensorFlow warns that the backbone's lowest level has no gradient: its norm is frozen.
-- Keras warns that RetinaNet's images come as a tensor where a dict is declared: they are put into one.
+- `predict` on PyTorch needs torchvision, which its NonMaxSuppression imports. We use our own decoder.
+- Images whose sides are not multiples of 32 fail in the first call, since the levels of the feature
+  pyramid do not match. The backbone pads, and the mixin adapts the anchors.
+- A second image size fails on TensorFlow, since Keras then traces with unknown sizes, for which no anchors can be
+  made. The mixin traces each size anew.
+- `train_on_batch` and `test_on_batch` fail (too many values to unpack), and `predict_on_batch` takes the
+  batch for an image. The mixin has its own steps.
+- Classes from `num_classes` on are learned as background without an error. The mixin checks labels.
+- TensorFlow warns that the lowest level of the backbone has no gradient. Its norm is frozen.
+- Keras warns that RetinaNet gets images as a tensor where a dict is declared. They are put into a dict.
 - A loaded model is not compiled: compile it again before `fit`.
 """
+
+import os
+from typing import Any
 
 import keras
 
 from keras_mambaout.arguments import check_positive_integer
+from keras_mambaout.config import MambaOutConfig
 from keras_mambaout.detection.boxes import check_box_format
 from keras_mambaout.detection.non_max_suppression import MultiClassNonMaxSuppression
 from keras_mambaout.integrations.detector_mixin import DetectorMixin
@@ -31,14 +35,14 @@ try:
 except ImportError as error:
     raise ImportError(f'KerasCV cannot be imported ({error}): pip install "keras-mambaout[detection]"') from error
 
-LEVELS = (3, 4, 5)  # of the backbone, that both heads read
+LEVELS = (3, 4, 5)  # of the backbone, which both heads read
 
 
 @keras.saving.register_keras_serializable(f"{PACKAGE}.keras_cv")
 class RetinaNet(DetectorMixin, keras_cv.models.RetinaNet):
     """`keras_cv.models.RetinaNet` for images of any size; see `retinanet`."""
 
-    def call(self, inputs, *args, **kwargs):
+    def call(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         inputs = inputs if isinstance(inputs, dict) else {"images": inputs}
         return super().call(inputs, *args, **kwargs)
 
@@ -49,16 +53,16 @@ class YOLOV8Detector(DetectorMixin, keras_cv.models.YOLOV8Detector):
 
 
 def retinanet(
-    backbone="mambaout_tiny",
-    num_classes=80,
-    bounding_box_format="xyxy",
-    weights="imagenet",
-    drop_path_rate=None,
-    confidence_threshold=0.05,
-    iou_threshold=0.5,
-    max_detections=100,
-    **kwargs,
-):
+    backbone: str | MambaOutConfig | keras.Model = "mambaout_tiny",
+    num_classes: int = 80,
+    bounding_box_format: str = "xyxy",
+    weights: str | os.PathLike | None = "imagenet",
+    drop_path_rate: float | None = None,
+    confidence_threshold: float = 0.05,
+    iou_threshold: float = 0.5,
+    max_detections: int = 100,
+    **kwargs: Any,
+) -> RetinaNet:
     """Builds KerasCV's RetinaNet over a MambaOut backbone.
 
     Args:
@@ -67,13 +71,13 @@ def retinanet(
         num_classes: Number of classes, without background.
         bounding_box_format: Format of the boxes in labels and predictions: "xyxy", "yxyx", "xywh",
             "center_xywh", "center_yxhw" in pixels, or "rel_xyxy", "rel_yxyx", "rel_xywh" from 0 to 1.
-        weights: Of the backbone: `"imagenet"`, a tag, a path or `None`, as for `MambaOutBackbone`.
-        drop_path_rate: Stochastic depth of the backbone; `None` is the paper's for detection (tiny 0.3,
+        weights: Weights of the backbone: `"imagenet"`, a tag, a path or `None`, as for `MambaOutBackbone`.
+        drop_path_rate: Stochastic depth of the backbone; `None` is the paper's rate for detection (tiny 0.3,
             small 0.4, base 0.6).
-        confidence_threshold: `predict` returns detections with a higher score; COCO's AP wants it low.
-        iou_threshold: Detections of a class that overlap more are one.
-        max_detections: Rows of `predict`.
-        **kwargs: Of `keras_cv.models.RetinaNet`, such as `box_head`.
+        confidence_threshold: `predict` returns detections with a higher confidence; for COCO's AP it should be low.
+        iou_threshold: Detections of one class with a higher IoU count as one object.
+        max_detections: Rows that `predict` returns.
+        **kwargs: Further arguments of `keras_cv.models.RetinaNet`, such as `box_head`.
 
     Shapes:
         Images `(B, H, W, 3)` of any size, 0-255 RGB. Labels: a dict of `"boxes"` `(B, N, 4)` and
@@ -82,12 +86,12 @@ def retinanet(
         without a detection, and `"num_detections"` `(B,)`.
 
     Returns:
-        A `RetinaNet`, which is a `keras_cv.models.RetinaNet`. Compile it again after loading. A
-        file that it was saved to loads after `import keras_mambaout.integrations.keras_cv`.
+        A `RetinaNet`, which is a `keras_cv.models.RetinaNet`. Compile it again after loading
+        with `keras_mambaout.load_model`.
 
     Raises:
-        ValueError: If an argument is outside of what is listed above; in `fit` and `evaluate` if labels
-            have another structure, numbers that are not finite, or classes from `num_classes` on.
+        ValueError: If an argument is outside what is listed above; in `fit` and `evaluate` if labels
+            have a different structure, numbers that are not finite, or classes from `num_classes` on.
 
     Example:
     ```python
@@ -117,17 +121,17 @@ def retinanet(
 
 
 def yolov8_detector(
-    backbone="mambaout_tiny",
-    num_classes=80,
-    bounding_box_format="xyxy",
-    weights="imagenet",
-    drop_path_rate=None,
-    fpn_depth=2,
-    confidence_threshold=0.05,
-    iou_threshold=0.7,
-    max_detections=100,
-    **kwargs,
-):
+    backbone: str | MambaOutConfig | keras.Model = "mambaout_tiny",
+    num_classes: int = 80,
+    bounding_box_format: str = "xyxy",
+    weights: str | os.PathLike | None = "imagenet",
+    drop_path_rate: float | None = None,
+    fpn_depth: int = 2,
+    confidence_threshold: float = 0.05,
+    iou_threshold: float = 0.7,
+    max_detections: int = 100,
+    **kwargs: Any,
+) -> YOLOV8Detector:
     """Builds KerasCV's YOLOv8 detector over a MambaOut backbone.
 
     Args:
@@ -136,14 +140,14 @@ def yolov8_detector(
         num_classes: Number of classes, without background.
         bounding_box_format: Format of the boxes in labels and predictions: "xyxy", "yxyx", "xywh",
             "center_xywh", "center_yxhw" in pixels, or "rel_xyxy", "rel_yxyx", "rel_xywh" from 0 to 1.
-        weights: Of the backbone: `"imagenet"`, a tag, a path or `None`, as for `MambaOutBackbone`.
-        drop_path_rate: Stochastic depth of the backbone; `None` is the paper's for detection (tiny 0.3,
+        weights: Weights of the backbone: `"imagenet"`, a tag, a path or `None`, as for `MambaOutBackbone`.
+        drop_path_rate: Stochastic depth of the backbone; `None` is the paper's rate for detection (tiny 0.3,
             small 0.4, base 0.6).
         fpn_depth: Depth of the blocks in the feature pyramid, 1 to 3.
-        confidence_threshold: `predict` returns detections with a higher score; COCO's AP wants it low.
-        iou_threshold: Detections of a class that overlap more are one.
-        max_detections: Rows of `predict`.
-        **kwargs: Of `keras_cv.models.YOLOV8Detector`, such as `label_encoder`.
+        confidence_threshold: `predict` returns detections with a higher confidence; for COCO's AP it should be low.
+        iou_threshold: Detections of one class with a higher IoU count as one object.
+        max_detections: Rows that `predict` returns.
+        **kwargs: Further arguments of `keras_cv.models.YOLOV8Detector`, such as `label_encoder`.
 
     Shapes:
         Images `(B, H, W, 3)` of any size, 0-255 RGB. Labels: a dict of `"boxes"` `(B, N, 4)` and
@@ -152,12 +156,12 @@ def yolov8_detector(
         without a detection, and `"num_detections"` `(B,)`.
 
     Returns:
-        A `YOLOV8Detector`, which is a `keras_cv.models.YOLOV8Detector`. Compile it again after loading. A
-        file that it was saved to loads after `import keras_mambaout.integrations.keras_cv`.
+        A `YOLOV8Detector`, which is a `keras_cv.models.YOLOV8Detector`. Compile it again after loading
+        with `keras_mambaout.load_model`.
 
     Raises:
-        ValueError: If an argument is outside of what is listed above; in `fit` and `evaluate` if labels
-            have another structure, numbers that are not finite, or classes from `num_classes` on.
+        ValueError: If an argument is outside what is listed above; in `fit` and `evaluate` if labels
+            have a different structure, numbers that are not finite, or classes from `num_classes` on.
 
     Example:
     ```python

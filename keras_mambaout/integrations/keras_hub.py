@@ -1,28 +1,32 @@
 """MambaOut in KerasHub: as a backbone for its tasks and presets, and under its RetinaNet.
 
-What KerasHub 0.32 gets wrong is worked round here and in `detector_mixin.py`:
+What KerasHub 0.32 gets wrong is worked around here and in `detector_mixin.py`:
 
-- The prior probability of focal loss is given to the head of boxes instead of that of classes: a
-  new detector begins with every anchor half an object and every box far off; and its convolutions
-  begin so large (standard deviation 0.05) that outputs grow from layer to layer. The heads are
-  initialised anew.
-- Its losses are means over classes and coordinates, so that classes weigh less the more there are, and
-  focal loss is without its alpha: `compile` takes the paper's.
-- `train_on_batch` and `test_on_batch` fail (labels are a dict, it wants a tensor): the mixin calls Keras' own.
-- Anchors in a relative format fail (no image size is passed on), and its NonMaxSuppression takes
-  a batch for an image there: anchors are in pixels, and another decoder is used.
-- Images whose sides are no multiples of 32 fail (the levels of the feature pyramid do not fit
-  together), and below a multiple of 128 the anchors of the coarsest levels have the wrong stride:
-  the backbone pads, and the mixin makes the anchors fit.
-- A second image size fails on TensorFlow, as in KerasCV: the mixin traces each size anew.
-- Classes from `num_classes` on are learned as background without a word: the mixin's checks.
+- The prior probability of focal loss is given to the box head instead of the classification head: in a
+  new detector, every anchor is an object with probability one half and every box is far off. And its convolutions
+  start with values so large (standard deviation 0.05) that outputs grow from layer to layer. The heads are
+  initialised again.
+- Its losses are means over classes and coordinates, so the more classes there are the less each counts, and
+  focal loss has no alpha. `compile` uses the losses of the paper.
+- `train_on_batch` and `test_on_batch` fail, since labels are a dict and they expect a tensor. The mixin calls
+  those of Keras.
+- Anchors in a relative format fail, since the image size is not passed on, and there its NonMaxSuppression takes
+  a batch for an image. Anchors are in pixels, and we use our own decoder.
+- Images whose sides are not multiples of 32 fail, since the levels of the feature pyramid do not match,
+  and if they are not multiples of 128, the anchors of the coarsest levels have the wrong stride. The backbone
+  pads, and the mixin adapts the anchors.
+- A second image size fails on TensorFlow, as in KerasCV. The mixin traces each size anew.
+- Classes from `num_classes` on are learned as background without an error. The mixin checks labels.
 """
 
 import math
+import os
+from typing import Any
 
 import keras
 
 from keras_mambaout.arguments import check_positive_integer
+from keras_mambaout.config import MambaOutConfig
 from keras_mambaout.detection.boxes import check_box_format
 from keras_mambaout.detection.non_max_suppression import MultiClassNonMaxSuppression
 from keras_mambaout.integrations.detector_mixin import DetectorMixin
@@ -38,15 +42,15 @@ except ImportError as error:
 
 MIN_LEVEL, MAX_LEVEL = 3, 7  # of RetinaNet's feature pyramid; the backbone has levels 2 to 5
 PRIOR_PROBABILITY, LAST_DEVIATION = 0.01, 0.01  # of the RetinaNet paper
-FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0  # too
+FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0  # as well
 
 
 @keras.saving.register_keras_serializable(f"{PACKAGE}.keras_hub")
 class MambaOutPyramidBackbone(MambaOutBackbone, keras_hub.models.FeaturePyramidBackbone):
     """`MambaOutBackbone` as a `keras_hub.models.FeaturePyramidBackbone`.
 
-    Arguments, shapes, errors and numbers are those of `keras_mambaout.MambaOutBackbone`. With it come
-    KerasHub's `save_to_preset` and `from_preset` for a folder, and KerasHub's tasks.
+    Arguments, shapes, errors and numbers are those of `keras_mambaout.MambaOutBackbone`. In addition it has
+    KerasHub's `save_to_preset` and `from_preset` for a folder, and works with KerasHub's tasks.
 
     Example:
     ```python
@@ -59,12 +63,12 @@ class MambaOutPyramidBackbone(MambaOutBackbone, keras_hub.models.FeaturePyramidB
 
 @keras.saving.register_keras_serializable(f"{PACKAGE}.keras_hub")
 class MambaOutImageClassifier(keras_hub.models.ImageClassifier):
-    """`keras_hub.models.ImageClassifier` over a `MambaOutPyramidBackbone`, and what a preset with one becomes.
+    """`keras_hub.models.ImageClassifier` over a `MambaOutPyramidBackbone`.
 
-    Arguments, shapes and errors are KerasHub's: average or max pooling and one dense layer. For the
-    paper's head and its weights take `keras_mambaout.create_model`. `keras_hub.models.ImageClassifier`
-    itself works over the backbone just as well, but KerasHub looks for a subclass of it with this
-    backbone when it reads a preset, so only this one is found again.
+    Arguments, shapes and errors are those of KerasHub: average or max pooling and one dense layer. For the
+    paper's head and its weights, use `keras_mambaout.create_model`. `keras_hub.models.ImageClassifier`
+    itself works over the backbone just as well, but when KerasHub reads a preset, it looks for a subclass with this
+    backbone, so only this class can be loaded from one.
 
     Example:
     ```python
@@ -85,8 +89,10 @@ class RetinaNetObjectDetector(DetectorMixin, keras_hub.models.RetinaNetObjectDet
     size_multiple = 2**MAX_LEVEL
     class_name = "labels"
 
-    def compile(self, optimizer="auto", box_loss="auto", classification_loss="auto", **kwargs):
-        """As KerasHub's; `"auto"` losses are those of the paper, summed over coordinates and classes."""
+    def compile(
+        self, optimizer: Any = "auto", box_loss: Any = "auto", classification_loss: Any = "auto", **kwargs: Any
+    ) -> None:
+        """As in KerasHub, but `"auto"` losses are those of the paper, summed over coordinates and classes."""
         weights = {"bbox_regression": 1.0, "cls_logits": 1.0}
         if box_loss == "auto":
             box_loss = keras.losses.Huber(reduction="sum")
@@ -101,16 +107,16 @@ class RetinaNetObjectDetector(DetectorMixin, keras_hub.models.RetinaNetObjectDet
 
 
 def retinanet(
-    backbone="mambaout_tiny",
-    num_classes=80,
-    bounding_box_format="xyxy",
-    weights="imagenet",
-    drop_path_rate=None,
-    confidence_threshold=0.05,
-    iou_threshold=0.5,
-    max_detections=100,
-    **kwargs,
-):
+    backbone: str | MambaOutConfig | keras.Model = "mambaout_tiny",
+    num_classes: int = 80,
+    bounding_box_format: str = "xyxy",
+    weights: str | os.PathLike | None = "imagenet",
+    drop_path_rate: float | None = None,
+    confidence_threshold: float = 0.05,
+    iou_threshold: float = 0.5,
+    max_detections: int = 100,
+    **kwargs: Any,
+) -> RetinaNetObjectDetector:
     """Builds KerasHub's RetinaNet over a MambaOut backbone.
 
     Args:
@@ -119,13 +125,13 @@ def retinanet(
         num_classes: Number of classes, without background.
         bounding_box_format: Format of the boxes in labels and predictions: "xyxy", "yxyx", "xywh",
             "center_xywh", "center_yxhw" in pixels, or "rel_xyxy", "rel_yxyx", "rel_xywh" from 0 to 1.
-        weights: Of the backbone: `"imagenet"`, a tag, a path or `None`, as for `MambaOutBackbone`.
-        drop_path_rate: Stochastic depth of the backbone; `None` is the paper's for detection (tiny 0.3,
+        weights: Weights of the backbone: `"imagenet"`, a tag, a path or `None`, as for `MambaOutBackbone`.
+        drop_path_rate: Stochastic depth of the backbone; `None` is the paper's rate for detection (tiny 0.3,
             small 0.4, base 0.6).
-        confidence_threshold: `predict` returns detections with a higher score; COCO's AP wants it low.
-        iou_threshold: Detections of a class that overlap more are one.
-        max_detections: Rows of `predict`.
-        **kwargs: Of `keras_hub.models.RetinaNetObjectDetector`, such as `use_prediction_head_norm`.
+        confidence_threshold: `predict` returns detections with a higher confidence; for COCO's AP it should be low.
+        iou_threshold: Detections of one class with a higher IoU count as one object.
+        max_detections: Rows that `predict` returns.
+        **kwargs: Further arguments of `keras_hub.models.RetinaNetObjectDetector`, such as `use_prediction_head_norm`.
 
     Shapes:
         Images `(B, H, W, 3)` of any size, 0-255 RGB; they are padded to multiples of 128. Labels: a
@@ -135,12 +141,12 @@ def retinanet(
 
     Returns:
         A `RetinaNetObjectDetector`, which is a `keras_hub.models.RetinaNetObjectDetector`. Compile it
-        with an optimizer alone (losses are the paper's focal loss and Huber loss), again after
-        loading. A file that it was saved to loads after `import keras_mambaout.integrations.keras_hub`.
+        with an optimizer and without losses (they are the paper's focal loss and Huber loss), and again after
+        loading with `keras_mambaout.load_model`.
 
     Raises:
-        ValueError: If an argument is outside of what is listed above; in `fit` and `evaluate` if labels
-            have another structure, numbers that are not finite, or classes from `num_classes` on.
+        ValueError: If an argument is outside what is listed above; in `fit` and `evaluate` if labels
+            have a different structure, numbers that are not finite, or classes from `num_classes` on.
 
     Example:
     ```python
@@ -187,7 +193,7 @@ def retinanet(
 
 
 def _initialize_head(head, bias):
-    """Kernels that keep the size of features (He et al.), and the paper's small last layer with its bias."""
+    """Draws kernels that keep the scale of features (He et al.), and the paper's small last layer with its bias."""
     for layer in head.conv_layers:
         layer.kernel.assign(VarianceScaling(2.0, "fan_in")(layer.kernel.shape))
     last = head.prediction_layer

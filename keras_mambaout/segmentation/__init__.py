@@ -2,7 +2,8 @@
 
 from keras_mambaout.segmentation.dataset import SegmentationDataset
 from keras_mambaout.segmentation.augmentation import SegmentationAugmentation
-from keras_mambaout.segmentation.uper.model import UperNet, upernet
+from keras_mambaout.segmentation.uper.factory import upernet
+from keras_mambaout.segmentation.uper.model import UperNet
 from keras_mambaout.segmentation.uper.adaptive_pooling import adaptive_average_pool
 from keras_mambaout.segmentation.uper.resizing import resize_bilinear
 from keras_mambaout.segmentation.uper.pyramid_pooling import PyramidPooling

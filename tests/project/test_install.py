@@ -2,8 +2,8 @@
 
 import os
 import subprocess
-import sys
 
+import environments
 import pytest
 from paths import ROOT
 
@@ -24,12 +24,8 @@ print("predicted on", keras.backend.backend())
 
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
 def test_one_backend_alone(backend, tmp_path):
-    python = tmp_path / "venv" / "bin" / "python"
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     pinned = [ROOT / "requirements" / f"{name}.txt" for name in (backend, "base")]
-    install = [python, "-m", "pip", "install", "--quiet", "-r", pinned[0], "-r", pinned[1], ROOT]
-    result = subprocess.run(install, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
+    python = environments.create(tmp_path / "venv", "-r", pinned[0], "-r", pinned[1], ROOT)
     environment = {**os.environ, "KERAS_BACKEND": backend}
     command = [python, "-c", SCRIPT]
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)

@@ -2,17 +2,22 @@
 
 KerasHub's `AnchorGenerator` is not used: it rounds anchors to whole pixels, spreads those of the
 coarsest level over the image (800 rows at stride 64 are 13 cells, 61 pixels apart instead of 64), and
-needs the size of the images as Python numbers.
+needs the image size as Python numbers.
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from keras import ops
 
 ASPECT_RATIOS = (0.5, 1.0, 2.0)  # height / width
-SCALE = 8  # side of an anchor in cells
+SCALE = 8  # side of a square anchor in cells
 
 
-def make_anchors(height, width, stride, scale=SCALE, aspect_ratios=ASPECT_RATIOS):
+def make_anchors(
+    height: Any, width: Any, stride: int, scale: float = SCALE, aspect_ratios: Sequence[float] = ASPECT_RATIOS
+) -> Any:
     """Returns the anchors of one level of a feature pyramid.
 
     `w = scale * stride / sqrt(ratio)`, `h = scale * stride * sqrt(ratio)`, around

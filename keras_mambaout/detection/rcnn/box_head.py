@@ -1,4 +1,6 @@
-"""The second stage: what is in a proposal, and where exactly."""
+"""The second stage: what is in a proposal, and exactly where."""
+
+from typing import Any
 
 import keras
 from keras import ops
@@ -29,11 +31,11 @@ class BoxHead(keras.layers.Layer):
     Source: [Lin et al., Feature pyramid networks](https://arxiv.org/abs/1612.03144), section 4.2
     """
 
-    def __init__(self, num_classes, units=1024, **kwargs):
+    def __init__(self, num_classes: int, units: int = 1024, **kwargs: Any):
         super().__init__(**kwargs)
         self.num_classes, self.units = num_classes, units
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         _, _, height, width, channels = input_shape
         inputs, units, dtype = height * width * channels, self.units, self.dtype_policy
         self.hidden_1 = dense(units, "hidden_1", dtype, activation="relu")
@@ -44,15 +46,15 @@ class BoxHead(keras.layers.Layer):
         for layer in (self.hidden_2, self.logits, self.deltas):
             layer.build((None, None, units))
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         batch, rows = ops.shape(inputs)[:2]
         flat = ops.reshape(inputs, (batch, rows, self.hidden_1.kernel.shape[0]))
         hidden = self.hidden_2(self.hidden_1(flat))
         deltas = ops.reshape(self.deltas(hidden), (batch, rows, self.num_classes, 4))
         return self.logits(hidden), deltas
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape[:2], self.num_classes + 1), (*input_shape[:2], self.num_classes, 4)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_classes": self.num_classes, "units": self.units}

@@ -1,24 +1,26 @@
 """The five losses of Mask R-CNN, each over the samples of the whole batch."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 
-def proposal_losses(logits, deltas, targets, is_positive, is_valid):
+def proposal_losses(logits: Any, deltas: Any, targets: Any, is_positive: Any, is_valid: Any) -> tuple[Any, Any]:
     """Losses of the region proposal network over its sampled anchors.
 
     `objectness = sum of binary cross entropy / samples` and `box = sum over positives of |deltas - targets| /
     samples`.
 
     Args:
-        logits: `(B, S)`, of being an object.
+        logits: `(B, S)`, objectness.
         deltas: `(B, S, 4)`.
         targets: `(B, S, 4)`.
         is_positive: Boolean `(B, S)`.
-        is_valid: Boolean `(B, S)`: what is sampled, positive or negative.
+        is_valid: Boolean `(B, S)`: whether it is a sample, positive or negative.
 
     Returns:
-        The two losses, float32 scalars; 0 without samples.
+        The two losses, float32 scalars; 0 if there are no samples.
     """
     samples = _count(is_valid)
     entropy = _binary_cross_entropy(logits, ops.cast(is_positive, "float32"))
@@ -26,22 +28,24 @@ def proposal_losses(logits, deltas, targets, is_positive, is_valid):
     return objectness, _box_loss(deltas, targets, is_positive) / samples
 
 
-def box_losses(logits, deltas, classes, targets, is_positive, is_valid):
+def box_losses(
+    logits: Any, deltas: Any, classes: Any, targets: Any, is_positive: Any, is_valid: Any
+) -> tuple[Any, Any]:
     """Losses of the box head over its sampled proposals.
 
-    `classification = sum of cross entropy / samples`, where a negative sample is of the last class,
+    `classification = sum of cross entropy / samples`, where negative samples belong to the last class,
     background; `box` as in `proposal_losses`, of the deltas of the object's class.
 
     Args:
         logits: `(B, S, C + 1)`.
         deltas: `(B, S, C, 4)`.
-        classes: `(B, S)`, integers; only those of positives count.
+        classes: `(B, S)`, integers; only those of positive samples count.
         targets: `(B, S, 4)`.
         is_positive: Boolean `(B, S)`.
         is_valid: Boolean `(B, S)`.
 
     Returns:
-        The two losses, float32 scalars; 0 without samples.
+        The two losses, float32 scalars; 0 if there are no samples.
     """
     samples, num_classes = _count(is_valid), deltas.shape[-2]
     labels = ops.where(is_positive, classes, num_classes)
@@ -52,25 +56,25 @@ def box_losses(logits, deltas, classes, targets, is_positive, is_valid):
     return classification, _box_loss(deltas, targets, is_positive) / samples
 
 
-def mask_loss(logits, classes, targets, is_positive):
-    """Binary cross entropy of the mask of the object's class, its mean over the pixels of all positives.
+def mask_loss(logits: Any, classes: Any, targets: Any, is_positive: Any) -> Any:
+    """Binary cross entropy of the mask of the object's class, averaged over the pixels of all positive samples.
 
     Args:
         logits: `(B, S, M, M, C)`.
         classes: `(B, S)`, integers.
-        targets: `(B, S, M, M)`, from 0 to 1: the share of a cell that the object covers.
+        targets: `(B, S, M, M)`, from 0 to 1: the fraction of a cell that the object covers.
         is_positive: Boolean `(B, S)`.
 
     Returns:
-        The loss, a float32 scalar; 0 without positives.
+        The loss, a float32 scalar; 0 if there are no positive samples.
     """
     own = select_class(logits, ops.where(is_positive, classes, 0))
     entropy = ops.mean(_binary_cross_entropy(own, targets), axis=(-2, -1))  # (B, S)
     return ops.sum(ops.where(is_positive, entropy, 0.0)) / _count(is_positive)
 
 
-def select_class(masks, classes):
-    """Returns of masks `(B, R, M, M, C)` those of one class each, `(B, R)`, as float32 `(B, R, M, M)`."""
+def select_class(masks: Any, classes: Any) -> Any:
+    """Selects, from masks `(B, R, M, M, C)`, those of the classes `(B, R)`, as float32 `(B, R, M, M)`."""
     own = ops.one_hot(classes, masks.shape[-1], dtype="float32")
     return ops.einsum("brhwc,brc->brhw", ops.cast(masks, "float32"), own)
 

@@ -1,5 +1,7 @@
 """The third head: which pixels of a box belong to the object."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -7,15 +9,15 @@ from keras_mambaout.layers.head_layers import VarianceScaling, convolution, norm
 from keras_mambaout.serialization import PACKAGE
 
 CONVOLUTIONS = 4
-DEVIATION = 0.001  # of the last kernel's initial values: masks begin at one half
+DEVIATION = 0.001  # of the initial values of the last kernel: masks begin at one half
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class MaskHead(keras.layers.Layer):
     """Four `conv3x3, ReLU`, a transposed convolution that doubles the size, ReLU, and a mask for each class.
 
-    The transposed convolution, of 2 x 2 with stride 2, is a matrix product of each pixel with four kernels, and
-    written so: as a convolution its gradient took 2.1 s of a step on JAX with a CPU, 10 times all the rest.
+    The transposed convolution, 2 x 2 with stride 2, is the product of each pixel with four matrices, and it is
+    written that way: as a convolution, its gradient took 2.1 s of a step on JAX with a CPU, 10 times all the rest.
 
     Args:
         num_classes: Number of classes `C`.
@@ -32,11 +34,11 @@ class MaskHead(keras.layers.Layer):
     Source: [He et al., Mask R-CNN](https://arxiv.org/abs/1703.06870), figure 4
     """
 
-    def __init__(self, num_classes, channels=256, **kwargs):
+    def __init__(self, num_classes: int, channels: int = 256, **kwargs: Any):
         super().__init__(**kwargs)
         self.num_classes, self.channels = num_classes, channels
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         size, dtype = input_shape[2:4], self.dtype_policy
         self.convolutions, inputs = [], input_shape[-1]
         for number in range(1, CONVOLUTIONS + 1):
@@ -58,7 +60,7 @@ class MaskHead(keras.layers.Layer):
         self.masks = convolution(self.num_classes, 1, "masks", dtype, normal(DEVIATION))
         self.masks.build((None, 2 * height, 2 * width, inputs))
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         batch, rows, height, width = ops.shape(inputs)[:4]
         x = ops.reshape(inputs, (-1, height, width, inputs.shape[-1]))
         for layer in self.convolutions:
@@ -67,9 +69,9 @@ class MaskHead(keras.layers.Layer):
         masks = self.masks(x)
         return ops.reshape(masks, (batch, rows, 2 * height, 2 * width, self.num_classes))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         batch, rows, height, width, _ = input_shape
         return (batch, rows, 2 * height, 2 * width, self.num_classes)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_classes": self.num_classes, "channels": self.channels}

@@ -1,24 +1,25 @@
-"""Which object an anchor or a proposal is to find, if any.
+"""Decides which object, if any, an anchor or a proposal should find.
 
-KerasHub's `BoxMatcher` is not used: for a row of padding among the objects it makes the first anchor a
-positive one, it gives an object one best anchor where several are equally good, and its one-hot tables
+KerasHub's `BoxMatcher` is not used: for padding among the objects, it makes the first anchor
+positive, it gives an object only one best anchor if several are equally good, and its one-hot tables
 take as much memory again as the overlaps.
 """
+
+from typing import Any
 
 import keras
 from keras import ops
 
-PROPOSAL_THRESHOLDS = (0.3, 0.7)  # IoU of anchors: below is background, from the second on an object
+PROPOSAL_THRESHOLDS = (0.3, 0.7)  # IoU of anchors: background below the first, an object from the second on
 BOX_THRESHOLD = 0.5  # IoU of proposals
-ROUNDING = 1e-5  # equally good anchors differ by less, on each backend otherwise
+ROUNDING = 1e-5  # equally good anchors differ by less than this, differently on each backend
 
 
-def match_anchors(anchors, boxes, is_object):
-    """Matches anchors with objects.
+def match_anchors(anchors: Any, boxes: Any, is_object: Any) -> tuple[Any, Any, Any]:
+    """Matches anchors to objects.
 
-    An anchor is positive if its highest IoU is 0.7 or more, or if no anchor overlaps one of the objects
-    more than it does and that IoU is 0.3 or more; negative if its highest IoU is below 0.3 and it is not
-    positive.
+    An anchor is positive if its highest IoU is at least 0.7, or if no other anchor has a higher IoU with one of
+    the objects and that IoU is at least 0.3. It is negative if its highest IoU is below 0.3 and it is not positive.
 
     Args:
         anchors: `(A, 4)` as `"xyxy"`.
@@ -26,8 +27,8 @@ def match_anchors(anchors, boxes, is_object):
         is_object: `(B, N)`, false for padding.
 
     Returns:
-        `positive` and `negative`, booleans `(B, A)`, and `index` `(B, A)`: the object of the highest IoU.
-        One image after the other, so that only one has its A x N overlaps in memory.
+        `positive` and `negative`, booleans `(B, A)`, and `index` `(B, A)`: the object with the highest IoU.
+        Images are processed one after the other, so that only one has its A x N overlaps in memory.
 
     Source: [Ren et al., Faster R-CNN](https://arxiv.org/abs/1506.01497), section 3.1.2
     """
@@ -44,14 +45,14 @@ def match_anchors(anchors, boxes, is_object):
     return ops.map(match, (boxes, is_object))
 
 
-def match_proposals(proposals, boxes, is_object):
-    """Matches proposals `(B, R, 4)` with objects as `match_anchors` does, by an IoU of 0.5 alone."""
+def match_proposals(proposals: Any, boxes: Any, is_object: Any) -> tuple[Any, Any, Any]:
+    """Matches proposals `(B, R, 4)` to objects as `match_anchors` does, but only by an IoU of 0.5."""
     overlap = _overlap(proposals, boxes, is_object)  # (B, R, N)
     highest, index = ops.max(overlap, axis=2), ops.argmax(overlap, axis=2)
     return highest >= BOX_THRESHOLD, highest < BOX_THRESHOLD, ops.cast(index, "int32")
 
 
 def _overlap(candidates, boxes, is_object):
-    """IoU `(..., R, N)`, -1 with what is no object."""
+    """Returns the IoU `(..., R, N)`, -1 for rows of padding."""
     overlap = keras.utils.bounding_boxes.compute_iou(candidates, boxes, "xyxy")
     return ops.where(is_object[..., None, :], overlap, -1.0)

@@ -1,5 +1,7 @@
 """Mask R-CNN over MambaOut: the paper's system for COCO."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -31,42 +33,42 @@ LOSSES = ("rpn_class_loss", "rpn_box_loss", "class_loss", "box_loss", "mask_loss
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class MaskRCNN(LabelCheckMixin, keras.Model):
-    """Mask R-CNN with a feature pyramid: boxes, classes, scores and masks of the objects in images.
+    """Mask R-CNN with a feature pyramid: boxes, classes, confidence and masks of the objects in images.
 
-    A backbone and `FeaturePyramid`; a `RPNHead` whose best boxes are cut out of the pyramid by RoIAlign;
-    a `BoxHead` that says what is in them and where exactly, and a `MaskHead` that draws it. All shapes are
-    fixed by the size of the images.
+    A backbone and a `FeaturePyramid`; an `RPNHead`, whose best boxes are cut out of the pyramid by RoIAlign;
+    a `BoxHead`, which says what is in them and exactly where; and a `MaskHead`, which predicts the mask. All shapes
+    depend only on the size of the images.
 
     `loss = rpn_class_loss + rpn_box_loss + class_loss + box_loss + mask_loss`, see `losses.py`.
 
     Args:
         backbone: A `MambaOutBackbone` with `output_norms=True, pad_to_multiple=32`.
         num_classes: Number of classes, without background.
-        confidence_threshold: `predict` returns detections with a higher score; COCO's AP wants it low.
-        iou_threshold: Detections of a class that overlap more are one.
-        max_detections: Rows of `predict`.
+        confidence_threshold: `predict` returns detections with a higher confidence; for COCO's AP it should be low.
+        iou_threshold: Detections of one class with a higher IoU count as one object.
+        max_detections: Rows that `predict` returns.
         channels: Channels of the pyramid and the heads.
-        proposals: Proposals that the second stage gets at most, in an image; in training they are chosen from
-            twice as many of each level, whose overlaps are most of the memory of small models.
-        box_samples: Proposals of an image that the second stage learns from, a quarter of them objects at most.
+        proposals: Largest number of proposals per image for the second stage. In training they are chosen from
+            twice as many on each level, whose overlaps are most of the memory of small models.
+        box_samples: Proposals per image that the second stage learns from, at most a quarter of them objects.
             Fewer take less time and memory, most of all in the mask head.
-        seed: Integer seed of the drawn samples, which are the same on every backend.
-        dtype: Dtype policy of the heads; default Keras' global one. Losses and boxes are float32.
+        seed: Integer seed of the random samples, which are the same on every backend.
+        dtype: Dtype policy of the heads; `None` is Keras' global one. Losses and boxes are float32.
         name: Name of the model.
 
     Shapes:
-        Images `(B, H, W, 3)` of any size, 0-255 RGB, padded inside to multiples of 32; or a dict of `"images"` and
-        `"sizes"` `(B, 2)`, the heights and widths of what is no padding, at the top left of each image.
+        Images `(B, H, W, 3)` of any size, 0-255 RGB, which the model pads to multiples of 32; or a dict of `"images"`
+        and `"sizes"` `(B, 2)`, the height and width of each image without its padding at the bottom and the right.
         Labels: a dict of `"boxes"` `(B, N, 4)` as `"xyxy"` in pixels, `"classes"` `(B, N)` from 0, and `"masks"`
         `(B, N, M, M)`, 0 or 1, each in the frame of its box; rows of -1 are padding. Objects without area
-        inside the image are no objects, images without objects are background.
+        inside the image are ignored; images without objects are background.
         `predict` returns a dict of `"boxes"` `(B, max_detections, 4)`, `"confidence"` and `"classes"`
-        `(B, max_detections)`, -1 in rows without a detection, `"masks"` `(B, max_detections, 28, 28)`, the
-        probabilities in the frames of the boxes, and `"num_detections"` `(B,)`.
+        `(B, max_detections)`, -1 in rows without a detection; `"masks"` `(B, max_detections, 28, 28)`,
+        probabilities in the frames of the boxes; and `"num_detections"` `(B,)`.
 
     Raises:
-        ValueError: If the backbone does not fit or an argument is outside of what is listed above; in `fit` and
-            `evaluate` if labels have another structure, numbers that are not finite, or classes out of range.
+        ValueError: If the backbone does not fit or an argument is outside what is listed above; in `fit` and
+            `evaluate` if labels have a different structure, numbers that are not finite, or classes out of range.
 
     Example:
     ```python
@@ -84,18 +86,18 @@ class MaskRCNN(LabelCheckMixin, keras.Model):
 
     def __init__(
         self,
-        backbone,
-        num_classes,
-        confidence_threshold=0.05,
-        iou_threshold=0.5,
-        max_detections=100,
-        channels=256,
-        proposals=1000,
-        box_samples=512,
-        seed=0,
-        dtype=None,
-        name="mask_rcnn",
-        **kwargs,
+        backbone: keras.Model,
+        num_classes: int,
+        confidence_threshold: float = 0.05,
+        iou_threshold: float = 0.5,
+        max_detections: int = 100,
+        channels: int = 256,
+        proposals: int = 1000,
+        box_samples: int = 512,
+        seed: int = 0,
+        dtype: Any = None,
+        name: str = "mask_rcnn",
+        **kwargs: Any,
     ):
         # === Arguments ===
         check_positive_integer("num_classes", num_classes)
@@ -109,7 +111,7 @@ class MaskRCNN(LabelCheckMixin, keras.Model):
         self.box_samples = check_positive_integer("box_samples", box_samples)
         self.seed = seed
         if box_samples < 4:
-            raise ValueError(f"`box_samples` must be 4 or more, of which a quarter are objects, got {box_samples}.")
+            raise ValueError(f"`box_samples` must be 4 or more (a quarter are objects), got {box_samples}.")
 
         # === Layers ===
         dtype = self.dtype_policy
@@ -132,8 +134,8 @@ class MaskRCNN(LabelCheckMixin, keras.Model):
 
     # === Forward ===
 
-    def call(self, inputs, training=False, detect=False):
-        """Returns the first stage's output, a dict of tensors; with `detect=True` what `predict` returns."""
+    def call(self, inputs: Any, training: bool = False, detect: bool = False) -> dict[str, Any]:
+        """Returns the output of the first stage, a dict of tensors; with `detect=True`, what `predict` returns."""
         images, sizes = split_inputs(inputs)
         *features, coarsest = self.pyramid(images, training=training)
         logits, deltas = self.rpn_head([*features, coarsest])
@@ -170,7 +172,9 @@ class MaskRCNN(LabelCheckMixin, keras.Model):
 
     # === Training ===
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
         """Draws samples, runs the second stage on them and returns the sum of the five losses.
 
         Sample weights are not used.
@@ -207,14 +211,14 @@ class MaskRCNN(LabelCheckMixin, keras.Model):
         return sum(values) + sum(self.losses)
 
     @property
-    def label_rule(self):
-        """What labels must be; `fit` and `evaluate` check it."""
+    def label_rule(self) -> ObjectLabels:
+        """What labels must be, which `fit` and `evaluate` check."""
         return ObjectLabels(self.num_classes, masks=True)
 
     # === Prediction ===
 
-    def predict_step(self, *args):
-        """Keras' step, with `detect=True`; on JAX the model's state comes first."""
+    def predict_step(self, *args: Any) -> Any:
+        """As Keras' step, with `detect=True`; on JAX, the model's state is the first argument."""
         images, _, _ = keras.utils.unpack_x_y_sample_weight(args[-1])
         if keras.backend.backend() == "jax":
             return self.stateless_call(*args[0], images, training=False, detect=True)
@@ -222,7 +226,7 @@ class MaskRCNN(LabelCheckMixin, keras.Model):
 
     # === Config ===
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "backbone": keras.saving.serialize_keras_object(self.backbone),
             "num_classes": self.num_classes,
@@ -239,13 +243,13 @@ class MaskRCNN(LabelCheckMixin, keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
         backbone = keras.saving.deserialize_keras_object(config["backbone"], custom_objects)
         return cls(**{**config, "backbone": backbone, "dtype": keras.dtype_policies.get(config["dtype"])})
 
 
-def split_inputs(inputs):
-    """Returns the images and their sizes, float32 `(B, 2)`, of what goes into `MaskRCNN`."""
+def split_inputs(inputs: Any) -> tuple[Any, Any]:
+    """Returns the images and their sizes, float32 `(B, 2)`, of the inputs of a `MaskRCNN`."""
     if not isinstance(inputs, dict):
         height, width = ops.shape(inputs)[1:3]
         size = ops.stack([ops.cast(height, "float32"), ops.cast(width, "float32")])
@@ -256,34 +260,3 @@ def split_inputs(inputs):
             f"each image without its padding; got a dict of {', '.join(map(repr, inputs))}."
         )
     return inputs["images"], ops.cast(inputs["sizes"], "float32")
-
-
-def mask_rcnn(backbone="mambaout_tiny", num_classes=80, weights="imagenet", drop_path_rate=None, dtype=None, **kwargs):
-    """Builds Mask R-CNN over a MambaOut backbone with the paper's settings.
-
-    Args:
-        backbone: Name of a variant (`keras_mambaout.list_models()`) or a `MambaOutConfig`; or a
-            `MambaOutBackbone` with `output_norms=True, pad_to_multiple=32`.
-        num_classes: Number of classes, without background.
-        weights: Of the backbone: `"imagenet"`, a tag, a path or `None`, as for `MambaOutBackbone`.
-        drop_path_rate: Stochastic depth of the backbone; `None` is the paper's for detection (tiny 0.3,
-            small 0.4, base 0.6).
-        dtype: Dtype policy, such as `"mixed_bfloat16"`; default Keras' global one.
-        **kwargs: Of `MaskRCNN`, such as `confidence_threshold`.
-
-    Returns:
-        A `MaskRCNN`, to be compiled with an optimizer alone.
-
-    Raises:
-        ValueError: If an argument is outside of what is listed above.
-
-    Example:
-    ```python
-    model = mask_rcnn("mambaout_small", num_classes=3)  # 65 M parameters with COCO's 80 classes
-    ```
-
-    Source: [Yu and Wang, CVPR 2025](https://arxiv.org/abs/2405.07992), section on COCO.
-    """
-    check_positive_integer("num_classes", num_classes)
-    backbone = dense_prediction_backbone(backbone, weights, drop_path_rate, SIZE_MULTIPLE, dtype=dtype)
-    return MaskRCNN(backbone, num_classes, dtype=dtype, **kwargs)

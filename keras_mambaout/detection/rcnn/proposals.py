@@ -1,4 +1,7 @@
-"""From the first stage's output to proposals for the second."""
+"""Turns the output of the first stage into proposals for the second."""
+
+from collections.abc import Sequence
+from typing import Any
 
 from keras import ops
 
@@ -10,25 +13,27 @@ from keras_mambaout.detection.rows import gather, top_rows
 IOU_THRESHOLD = 0.7
 
 
-def select_proposals(anchors, logits, deltas, sizes, count, training):
+def select_proposals(
+    anchors: Sequence[Any], logits: Sequence[Any], deltas: Sequence[Any], sizes: Any, count: int, training: bool
+) -> tuple[Any, Any, Any]:
     """Selects the proposals of each image.
 
-    Of each level the best `count` anchors (in training twice as many) are decoded and clipped to the image, those
-    that overlap a better one of their level by an IoU of more than 0.7 fall out, and the best of all levels
-    are left.
+    On each level, the best `count` anchors (in training twice as many) are decoded and clipped to the image, and
+    those that overlap a better one of their level by an IoU of more than 0.7 are dropped. Of what remains on all
+    levels, the best `count` are returned.
 
     Args:
-        anchors: List of `(A_l, 4)`, a level each.
+        anchors: List of `(A_l, 4)`, one for each level.
         logits: List of `(B, A_l)`.
         deltas: List of `(B, A_l, 4)`.
         sizes: `(B, 2)`, float32: heights and widths of the images.
-        count: How many are left.
-        training: Whether for training.
+        count: Number of proposals.
+        training: Whether they are for training.
 
     Returns:
-        Boxes `(B, P, 4)` as `"xyxy"`, by descending score; a boolean `(B, P)`, false for padding; and the anchors
-        that they come from, `(B, P)`, counted over all levels. `P` is `count`, or less where there are fewer anchors.
-        No gradient goes through.
+        Boxes `(B, P, 4)` as `"xyxy"`, by descending score; a boolean `(B, P)`, false for padding; and the indices
+        `(B, P)` of the anchors that they come from, counted over all levels. `P` is `count`, or less if there are
+        fewer anchors. No gradient flows through them.
 
     Source: [Lin et al., Feature pyramid networks](https://arxiv.org/abs/1612.03144), section 4.1
     """

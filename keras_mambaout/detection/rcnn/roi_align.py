@@ -1,6 +1,8 @@
-"""Cuts features of one size out of feature maps, for boxes of any size."""
+"""Cuts features of a fixed size out of feature maps, for boxes of any size."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 from keras import ops
 
@@ -10,22 +12,22 @@ MIN_LEVEL = 2  # stride 4
 CANONICAL_LEVEL, CANONICAL_SIZE = 4, 224  # a box of 224 x 224 pixels is on level 4, of stride 16
 
 
-def roi_align(feature, boxes, stride, output_size, sampling_ratio=2):
+def roi_align(feature: Any, boxes: Any, stride: int, output_size: int, sampling_ratio: int = 2) -> Any:
     """Averages bilinear samples of a feature map over the cells of a grid laid over each box.
 
-    Each box is divided into `S x S` cells, each cell into `r x r` points: a cell is the mean of the feature
-    at its points, interpolated between the centres of the four pixels around. It is zero at points more than
-    a pixel outside of the feature map.
+    Each box is divided into `S x S` cells, and each cell has `r x r` points: a cell is the mean of the feature
+    at its points, interpolated between the centres of the four pixels around each. Points more than one pixel
+    outside the feature map count as zero.
 
     Args:
         feature: `(B, H, W, C)`.
         boxes: `(B, R, 4)` as `"xyxy"` in pixels of the image.
-        stride: Pixels of the image in a pixel of the feature map.
+        stride: Pixels of the image per pixel of the feature map.
         output_size: `S`.
-        sampling_ratio: `r`. Detectron2's adaptive number is not offered: shapes would depend on boxes.
+        sampling_ratio: `r`. Detectron2's adaptive ratio is not offered: shapes would depend on the boxes.
 
     Returns:
-        `(B, R, S, S, C)`. No gradient goes to the boxes.
+        `(B, R, S, S, C)`. No gradient flows to the boxes.
 
     Example:
     ```python
@@ -41,7 +43,7 @@ def roi_align(feature, boxes, stride, output_size, sampling_ratio=2):
     return _align([feature], [stride], boxes, levels, output_size, sampling_ratio)
 
 
-def multiscale_roi_align(features, boxes, output_size, sampling_ratio=2):
+def multiscale_roi_align(features: Sequence[Any], boxes: Any, output_size: int, sampling_ratio: int = 2) -> Any:
     """`roi_align` of each box on the level of a feature pyramid that fits its size.
 
     Args:
@@ -59,8 +61,8 @@ def multiscale_roi_align(features, boxes, output_size, sampling_ratio=2):
     return _align(features, strides, boxes, levels, output_size, sampling_ratio)
 
 
-def assign_levels(boxes, min_level=MIN_LEVEL, max_level=5):
-    """Returns the level of the feature pyramid that a box is looked at on.
+def assign_levels(boxes: Any, min_level: int = MIN_LEVEL, max_level: int = 5) -> Any:
+    """Returns the level of the feature pyramid that the features of a box come from.
 
     `level = floor(4 + log2(sqrt(w * h) / 224))`, at least `min_level` and at most `max_level`.
 
@@ -82,7 +84,7 @@ def assign_levels(boxes, min_level=MIN_LEVEL, max_level=5):
 
 
 def _align(features, strides, boxes, levels, output_size, ratio):
-    """One gather for all levels: their pixels are put one after the other."""
+    """Gathers from all levels at once: their pixels are put one after the other."""
     boxes = ops.stop_gradient(boxes)
     shapes = [ops.shape(feature)[1:3] for feature in features]
     starts = [sum(math.prod(shape) for shape in shapes[:level]) for level in range(len(shapes))]
@@ -108,9 +110,10 @@ def _align(features, strides, boxes, levels, output_size, ratio):
 
 
 def _taps(low, high, limit, output_size, ratio):
-    """Along one axis, the pixels that each cell is a weighted sum of: two for each of its points.
+    """Returns, along one axis, the pixels that each cell is a weighted sum of, two for each of its points.
 
-    `low` and `high` are `(B, R)`, `limit`, the number of pixels, is `(B, R, 1, 1)`. Returns `(B, R, S, 2r)` twice.
+    `low` and `high` are `(B, R)`; `limit`, the number of pixels, is `(B, R, 1, 1)`. Returns the pixels and their
+    weights, both `(B, R, S, 2r)`.
     """
     steps = (ops.arange(output_size * ratio, dtype="float32") + 0.5) / (output_size * ratio)
     points = low[..., None] + (high - low)[..., None] * steps  # (B, R, S * r)
@@ -123,5 +126,5 @@ def _taps(low, high, limit, output_size, ratio):
     weights = ops.stack([1.0 - fraction, fraction], axis=-1) * ops.cast(inside, "float32")[..., None] / ratio
     pixels = ops.stack([below, below + 1.0], axis=-1)  # (B, R, S, r, 2)
     flat = (*ops.shape(low), output_size, 2 * ratio)
-    pixels = ops.clip(ops.cast(ops.reshape(pixels, flat), "int32"), 0, limit - 1)  # not a number, too, is a pixel
+    pixels = ops.clip(ops.cast(ops.reshape(pixels, flat), "int32"), 0, limit - 1)  # in range for NaN too
     return pixels, ops.reshape(weights, flat)

@@ -1,4 +1,6 @@
-"""The first stage: where might an object be."""
+"""The first stage: where there might be an object."""
+
+from typing import Any
 
 import keras
 from keras import ops
@@ -29,11 +31,11 @@ class RPNHead(keras.layers.Layer):
     Source: [Ren et al., Faster R-CNN](https://arxiv.org/abs/1506.01497), section 3.1
     """
 
-    def __init__(self, channels=256, num_anchors=3, **kwargs):
+    def __init__(self, channels: int = 256, num_anchors: int = 3, **kwargs: Any):
         super().__init__(**kwargs)
         self.channels, self.num_anchors = channels, num_anchors
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         dtype, anchors = self.dtype_policy, self.num_anchors
         self.hidden = convolution(self.channels, 3, "hidden", dtype, normal(DEVIATION), "relu")
         self.objectness = convolution(anchors, 1, "objectness", dtype, normal(DEVIATION))
@@ -42,7 +44,7 @@ class RPNHead(keras.layers.Layer):
         for layer in (self.objectness, self.deltas):
             layer.build((*input_shape[0][:-1], self.channels))
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         logits, deltas = [], []
         for feature in inputs:
             hidden = self.hidden(feature)
@@ -51,9 +53,9 @@ class RPNHead(keras.layers.Layer):
             deltas.append(ops.reshape(self.deltas(hidden), (-1, rows, 4)))
         return logits, deltas
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         rows = [(b, h and w and h * w * self.num_anchors) for b, h, w, _ in input_shape]
         return rows, [(*shape, 4) for shape in rows]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "channels": self.channels, "num_anchors": self.num_anchors}

@@ -1,21 +1,23 @@
-"""A fixed number of anchors or proposals to learn from, drawn at random."""
+"""Draws a fixed number of anchors or proposals to learn from, at random."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 from keras import ops
 
 from keras_mambaout.detection.rows import top_rows
 
-# Murmur3's finalizer and Knuth's multiplier, as 32-bit two's complements: products wrap on every backend
+# Of Murmur3's finalizer, and Knuth's multiplier, as 32-bit two's complements: products wrap on every backend
 MULTIPLIERS = (-2048144789, -1028477387)
 GOLDEN = -1640531527
 
 
-def draw_priorities(shape, seed):
-    """Returns random numbers in [0, 1) that are a function of a seed and of the position alone.
+def draw_priorities(shape: Sequence[Any], seed: Any) -> Any:
+    """Returns random numbers in [0, 1) that depend only on the seed and the position.
 
-    They are the same on every backend, unlike `keras.random`'s, so that losses can be compared; and any
-    number of them is made at once without a state.
+    They are the same on every backend, unlike those of `keras.random`, so that losses can be compared, and any
+    number of them is computed at once without a state.
 
     Args:
         shape: Shape of the result; integers or scalar tensors.
@@ -42,23 +44,23 @@ def _scramble(numbers):
 
 
 def _shift_right(numbers, count):
-    """Fills up with zeros; the shift of signed integers repeats the sign."""
+    """Shifts in zeros; `ops.right_shift` of signed integers would repeat the sign."""
     return ops.bitwise_and(ops.right_shift(numbers, count), 2 ** (32 - count) - 1)
 
 
-def sample(positive, negative, count, positive_fraction, priorities):
+def sample(positive: Any, negative: Any, count: int, positive_fraction: float, priorities: Any) -> tuple[Any, Any, Any]:
     """Draws candidates to learn from.
 
     Args:
         positive: Boolean `(B, N)`.
-        negative: Boolean `(B, N)`; what is neither is never drawn.
+        negative: Boolean `(B, N)`; a candidate that is neither is never drawn.
         count: How many are drawn.
-        positive_fraction: The share of positive ones at most; negative ones fill up.
-        priorities: `(B, N)` random numbers, those of the highest are drawn.
+        positive_fraction: Largest fraction of positive candidates; negative ones fill the rest.
+        priorities: `(B, N)` random numbers; the candidates with the highest are drawn.
 
     Returns:
-        `indices` `(B, count)`, `is_positive` and `is_valid`, booleans `(B, count)`: positive ones first, then
-        negative ones, and then rows that are not valid, where there were too few.
+        `indices` `(B, count)`, and `is_positive` and `is_valid`, booleans `(B, count)`: positive candidates first,
+        then negative ones, then rows that are not valid if there were too few.
     """
     most = int(count * positive_fraction)
     positive_keys, positive_rows = top_rows(ops.where(positive, priorities, -1.0), most)

@@ -1,4 +1,6 @@
-"""What the heads of Mask R-CNN are to learn, for sampled anchors and proposals."""
+"""The targets of the heads of Mask R-CNN, for sampled anchors and proposals."""
+
+from typing import Any
 
 from keras import ops
 
@@ -13,14 +15,14 @@ BOX_POSITIVES = 0.25
 MASK_SIZE = 28
 
 
-def proposal_targets(anchors, boxes, is_object, sizes, seed):
-    """Draws 256 anchors of each image, at most half of them positive.
+def proposal_targets(anchors: Any, boxes: Any, is_object: Any, sizes: Any, seed: Any) -> tuple[Any, Any, Any, Any]:
+    """Draws 256 anchors for each image, at most half of them positive.
 
     Args:
         anchors: `(A, 4)` as `"xyxy"`.
         boxes: `(B, N, 4)` as `"xyxy"`.
         is_object: `(B, N)`, false for padding.
-        sizes: `(B, 2)` heights and widths; anchors centred in the padding of an image are not drawn.
+        sizes: `(B, 2)` heights and widths of the images; anchors centred in the padding are not drawn as negatives.
         seed: `(2,)` integers.
 
     Returns:
@@ -37,24 +39,36 @@ def proposal_targets(anchors, boxes, is_object, sizes, seed):
     return indices, encode_boxes(objects, ops.take(anchors, indices, axis=0)), is_positive, is_valid
 
 
-def box_targets(proposals, is_proposal, origins, num_anchors, boxes, classes, is_object, count, seed):
-    """Draws `count` proposals of each image, at most a quarter of them positive; objects' own boxes are among them.
+def box_targets(
+    proposals: Any,
+    is_proposal: Any,
+    origins: Any,
+    num_anchors: Any,
+    boxes: Any,
+    classes: Any,
+    is_object: Any,
+    count: int,
+    seed: Any,
+) -> dict[str, Any]:
+    """Draws `count` proposals for each image, at most a quarter of them positive.
+
+    The boxes of the objects are candidates as well.
 
     Args:
         proposals: `(B, P, 4)` as `"xyxy"`.
         is_proposal: `(B, P)`, false for padding.
-        origins: `(B, P)`, the anchors that they come from: by them, not by ranks, it is drawn, so that another
-            rounding of scores on another backend does not change all samples.
-        num_anchors: How many anchors there are.
+        origins: `(B, P)`, the anchors that they come from. Random numbers belong to anchors, not to ranks, so that
+            different rounding of scores on another backend does not change all samples.
+        num_anchors: Number of anchors.
         boxes: `(B, N, 4)` as `"xyxy"`.
         classes: `(B, N)`.
         is_object: `(B, N)`, false for padding.
-        count: How many are drawn.
+        count: Number of samples.
         seed: `(2,)` integers.
 
     Returns:
-        A dict of `"boxes"` `(B, count, 4)`, the drawn ones, positive ones first; `"objects"`, `"classes"`, the
-        indices of their objects and their classes; `"targets"` `(B, count, 4)`; `"is_positive"`, `"is_valid"`.
+        A dict of `"boxes"` `(B, count, 4)`, the samples, positive ones first; `"objects"` and `"classes"`, the
+        indices of their objects and their classes; `"targets"` `(B, count, 4)`; `"is_positive"` and `"is_valid"`.
     """
     candidates = ops.concatenate([boxes, proposals], axis=1)
     allowed = ops.concatenate([is_object, is_proposal], axis=1)
@@ -80,18 +94,18 @@ def box_targets(proposals, is_proposal, origins, num_anchors, boxes, classes, is
     }
 
 
-def mask_targets(masks, mask_boxes, samples, size=MASK_SIZE):
-    """Cuts what the mask head is to put out from the masks of the objects.
+def mask_targets(masks: Any, mask_boxes: Any, samples: dict[str, Any], size: int = MASK_SIZE) -> Any:
+    """Cuts the targets of the mask head out of the masks of the objects.
 
     Args:
         masks: `(B, N, M, M)`, 0 or 1, each in the frame of its box.
         mask_boxes: `(B, N, 4)`, these boxes, as `"xyxy"`.
-        samples: What `box_targets` returns; positives can only be among the first quarter.
+        samples: As `box_targets` returns them; only the first quarter can be positive.
         size: Cells of a target.
 
     Returns:
-        `(B, P, size, size)`, the share of each cell that the object covers, for the `P` samples. In memory are,
-        besides, their masks: 6 MB an image with `M = 112` and 128 samples.
+        `(B, P, size, size)`, the fraction of each cell that the object covers, for the `P` samples of that quarter.
+        Their masks take more memory: 6 MB per image with `M = 112` and 128 samples.
     """
     count = int(samples["boxes"].shape[1] * BOX_POSITIVES)
     boxes, objects = samples["boxes"][:, :count], samples["objects"][:, :count]

@@ -1,1 +1,3 @@
-"""UperNet, the paper's system for ADE20K: one part a file, put together in `model.py`."""
+"""UperNet, the paper's system for ADE20K: one part per file, put together in `model.py`."""
+
+__all__: list[str] = []

@@ -1,22 +1,24 @@
-"""Averages of the parts of a feature, however large it is."""
+"""Averages over a fixed number of parts of a feature map of any size."""
+
+from typing import Any
 
 from keras import ops
 
 
-def adaptive_average_pool(inputs, size):
-    """Divides a feature into `size` times `size` parts and returns the mean of each.
+def adaptive_average_pool(inputs: Any, size: int) -> Any:
+    """Divides a feature map into `size` times `size` parts and returns the mean of each.
 
-    Part `i` of a side `H` is of the rows `floor(i * H / size), ..., ceil((i + 1) * H / size) - 1`: the parts overlap
-    by a row where `H` is no multiple of `size`, and repeat rows where it is less. This is PyTorch's
-    `adaptive_avg_pool2d`. `keras.ops.adaptive_average_pool` of recent Keras takes only sizes that are known when a
-    model is traced; this one also those of images of any size on TensorFlow.
+    Part `i` of a side `H` has the rows `floor(i * H / size), ..., ceil((i + 1) * H / size) - 1`: parts overlap
+    by a row where `H` is not a multiple of `size`, and repeat rows where it is smaller. This is PyTorch's
+    `adaptive_avg_pool2d`. `keras.ops.adaptive_average_pool` is not used, since it needs sizes that are known when a
+    model is traced, and on TensorFlow images of any size have unknown ones.
 
     Args:
         inputs: `(B, H, W, C)`, floats; `H` and `W` may be unknown.
-        size: Parts of each side, a positive integer.
+        size: Number of parts of each side, a positive integer.
 
     Returns:
-        `(B, size, size, C)`, of the dtype of the inputs; means are computed in float32.
+        `(B, size, size, C)`, with the dtype of the inputs; means are computed in float32.
 
     Example:
     ```python

@@ -1,4 +1,6 @@
-"""A second, shallow head, which helps the backbone to learn and is not used after that."""
+"""A second, shallow head, which helps the backbone to learn and is only used in training."""
+
+from typing import Any
 
 import keras
 
@@ -13,7 +15,7 @@ class AuxiliaryHead(keras.layers.Layer):
     Args:
         num_classes: Number of classes.
         channels: Channels between the convolutions.
-        dropout_rate: Share of channels that are set to 0 before the classifier in training.
+        dropout_rate: Fraction of channels that are set to 0 before the classifier in training.
 
     Shapes:
         `(B, H, W, C)` -> logits `(B, H, W, num_classes)`.
@@ -27,11 +29,11 @@ class AuxiliaryHead(keras.layers.Layer):
     [mmsegmentation](https://github.com/open-mmlab/mmsegmentation)
     """
 
-    def __init__(self, num_classes, channels=256, dropout_rate=0.1, **kwargs):
+    def __init__(self, num_classes: int, channels: int = 256, dropout_rate: float = 0.1, **kwargs: Any):
         super().__init__(**kwargs)
         self.num_classes, self.channels, self.dropout_rate = num_classes, channels, dropout_rate
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         shape = (*input_shape[:-1], self.channels)
         self.conv = ConvNormReLU(self.channels, 3, dtype=self.dtype_policy, name="conv")
         self.dropout = channel_dropout(self.dropout_rate, self.dtype_policy)
@@ -40,13 +42,13 @@ class AuxiliaryHead(keras.layers.Layer):
         self.dropout.build(shape)
         self.classifier.build(shape)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool = False) -> Any:
         x = self.conv(inputs, training=training)
         return self.classifier(self.dropout(x, training=training))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape[:-1], self.num_classes)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = {"num_classes": self.num_classes, "channels": self.channels, "dropout_rate": self.dropout_rate}
         return {**super().get_config(), **config}

@@ -1,4 +1,4 @@
-"""The layer that the heads are made of."""
+"""The layer that the heads of UperNet are made of."""
 
 from typing import Any
 
@@ -17,13 +17,13 @@ CLASSIFIER_DEVIATION = 0.01  # of the initial kernels of the last layers
 class ConvNormReLU(keras.layers.Layer):
     """A convolution without bias that keeps height and width, batch normalisation, and ReLU.
 
-    `y = max(gamma * (conv(x) - mean) / sqrt(variance + 1e-5) + beta, 0)`, with mean and variance of the batch in
-    training, and else their moving averages, `average <- 0.9 * average + 0.1 * value`. (PyTorch's average of
-    variances is that of `n / (n - 1)` times the variance of `n` values.)
+    `y = max(gamma * (conv(x) - mean) / sqrt(variance + 1e-5) + beta, 0)`, with the mean and variance of the batch in
+    training, and otherwise their moving averages, `average <- 0.9 * average + 0.1 * value`. (PyTorch averages
+    `n / (n - 1)` times the variance of `n` values.)
 
     Args:
         filters: Channels out.
-        kernel_size: Side of the kernel, odd.
+        kernel_size: Height and width of the kernel, odd.
 
     Shapes:
         `(B, H, W, C)` -> `(B, H, W, filters)`.
@@ -36,11 +36,11 @@ class ConvNormReLU(keras.layers.Layer):
     Source: `ConvModule` of [mmcv](https://github.com/open-mmlab/mmcv), with its initial values
     """
 
-    def __init__(self, filters, kernel_size, **kwargs):
+    def __init__(self, filters: int, kernel_size: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.filters, self.kernel_size = filters, kernel_size
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         self.conv = convolution(
             self.filters,
             self.kernel_size,
@@ -55,13 +55,13 @@ class ConvNormReLU(keras.layers.Layer):
         self.conv.build(input_shape)
         self.norm.build((*input_shape[:-1], self.filters))
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool = False) -> Any:
         return ops.relu(self.norm(self.conv(inputs), training=training))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape[:-1], self.filters)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "filters": self.filters, "kernel_size": self.kernel_size}
 
 

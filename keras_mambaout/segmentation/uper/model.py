@@ -1,5 +1,8 @@
 """UperNet over MambaOut: the paper's system for ADE20K."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -20,33 +23,33 @@ AUXILIARY_STAGE = 2  # stride 16
 class UperNet(LabelCheckMixin, keras.Model):
     """UperNet: the class of each pixel of an image.
 
-    A backbone, `UPerHead` on its four features, and in training `AuxiliaryHead` on the third. Logits of stride 4 and
-    16 are enlarged to the size of the images, bilinear, before the loss.
+    A backbone, a `UPerHead` on its four features, and in training an `AuxiliaryHead` on the third. Before the loss,
+    logits of stride 4 and 16 are enlarged to the size of the images by bilinear interpolation.
 
-    `loss = cross_entropy + auxiliary_weight * auxiliary cross_entropy` in training, without the second in `evaluate`;
-    see `losses.py`. `fit` logs the loss, both terms (the second is 0 in `evaluate`) and the accuracy of pixels.
+    `loss = cross_entropy + auxiliary_weight * auxiliary cross_entropy` in training, without the second term in
+    `evaluate`; see `losses.py`. `fit` logs the loss, both terms (the second is 0 in `evaluate`) and the pixel accuracy.
 
     Args:
         backbone: A `MambaOutBackbone` with `output_norms=True` and channels last. If it pads images to a
-            multiple, what is padded is cut off the logits.
+            multiple, the padding is cut off the logits.
         num_classes: Number of classes.
         channels: Channels of `UPerHead`.
-        pool_scales: Parts of a side in its pyramid pooling.
+        pool_scales: Into how many parts its pyramid pooling divides a side, one integer per level.
         auxiliary_channels: Channels of `AuxiliaryHead`.
         auxiliary_weight: Weight of its loss, 0 or more.
-        dropout_rate: Share of channels that are set to 0 before the classifiers in training, in `[0, 1)`.
-        ignore_index: Label of pixels that count neither in the loss nor in the accuracy.
-        dtype: Dtype policy of the heads; default Keras' global one. Logits and losses are float32.
+        dropout_rate: Fraction of channels that are set to 0 before the classifiers in training, in `[0, 1)`.
+        ignore_index: Label of pixels that count in neither the loss nor the accuracy.
+        dtype: Dtype policy of the heads; `None` is Keras' global one. Logits and losses are float32.
         name: Name of the model.
 
     Shapes:
         Images `(B, H, W, 3)` of any size, 0-255 RGB -> logits `(B, H, W, num_classes)`. Called with
-        `training=True`, a dict of `"logits"` and `"auxiliary"`, both of this shape.
+        `training=True`, it returns a dict of `"logits"` and `"auxiliary"`, both of this shape.
         Labels: `(B, H, W)`, integers from 0 to `num_classes - 1` or `ignore_index`.
 
     Raises:
-        ValueError: If the backbone does not fit or an argument is outside of what is listed above; in `fit` and
-            `evaluate` if labels have another shape, size, or values.
+        ValueError: If the backbone does not fit or an argument is outside what is listed above; in `fit` and
+            `evaluate` if labels have a different shape or size, or other values.
 
     Example:
     ```python
@@ -61,17 +64,17 @@ class UperNet(LabelCheckMixin, keras.Model):
 
     def __init__(
         self,
-        backbone,
-        num_classes,
-        channels=512,
-        pool_scales=(1, 2, 3, 6),
-        auxiliary_channels=256,
-        auxiliary_weight=0.4,
-        dropout_rate=0.1,
-        ignore_index=255,
-        dtype=None,
-        name="upernet",
-        **kwargs,
+        backbone: keras.Model,
+        num_classes: int,
+        channels: int = 512,
+        pool_scales: Sequence[int] = (1, 2, 3, 6),
+        auxiliary_channels: int = 256,
+        auxiliary_weight: float = 0.4,
+        dropout_rate: float = 0.1,
+        ignore_index: int = 255,
+        dtype: Any = None,
+        name: str = "upernet",
+        **kwargs: Any,
     ):
         # === Arguments ===
         check_positive_integer("num_classes", num_classes)
@@ -107,7 +110,7 @@ class UperNet(LabelCheckMixin, keras.Model):
 
     # === Forward ===
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool = False) -> Any:
         size = ops.shape(inputs)[1:3]
         features = self.features(inputs, training=training)
         logits = self._enlarge(self.head(features, training=training), size)
@@ -117,7 +120,7 @@ class UperNet(LabelCheckMixin, keras.Model):
         return {"logits": logits, "auxiliary": self._enlarge(auxiliary, size)}
 
     def _enlarge(self, logits, size):
-        """Returns logits at the images' height and width, without what the backbone has padded."""
+        """Returns logits at the height and width of the images, without the padding of the backbone."""
         multiple = self.backbone.pad_to_multiple
         padded = [side + -side % multiple for side in size] if multiple > 1 else size
         logits = resize_bilinear(ops.cast(logits, "float32"), padded)
@@ -126,12 +129,14 @@ class UperNet(LabelCheckMixin, keras.Model):
     # === Training ===
 
     @property
-    def training_only(self):
-        """Layers that predictions do not need."""
+    def training_only(self) -> tuple[keras.Layer, ...]:
+        """The layers that predictions do not need."""
         return (self.auxiliary_head,)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Returns the loss of logits, in training with the auxiliary one.
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        """Returns the loss of the logits, in training with the auxiliary loss.
 
         Sample weights are not used.
         """
@@ -149,19 +154,19 @@ class UperNet(LabelCheckMixin, keras.Model):
         self.accuracy_tracker.update_state(right, sample_weight=ops.cast(counted, "float32"))
         return loss + sum(self.losses)
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """Keras' own, of the logits: what `compile(metrics=...)` was given."""
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+        """As in Keras, for the logits: the metrics of `compile(metrics=...)`."""
         logits = y_pred["logits"] if isinstance(y_pred, dict) else y_pred
         return super().compute_metrics(x, y, logits, sample_weight)
 
     @property
-    def label_rule(self):
-        """What labels must be; `fit` and `evaluate` check it."""
+    def label_rule(self) -> LabelMaps:
+        """What labels must be, which `fit` and `evaluate` check."""
         return LabelMaps(self.num_classes, self.ignore_index)
 
     # === Config ===
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "backbone": keras.saving.serialize_keras_object(self.backbone),
             "num_classes": self.num_classes,
@@ -177,14 +182,14 @@ class UperNet(LabelCheckMixin, keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
         backbone = keras.saving.deserialize_keras_object(config["backbone"], custom_objects)
         return cls(**{**config, "backbone": backbone, "dtype": keras.dtype_policies.get(config["dtype"])})
 
 
 def _check_scales(scales):
     if not isinstance(scales, (tuple, list)) or not scales or len(set(scales)) < len(scales):
-        raise ValueError(f"`pool_scales` must be one or more different integers of 1 or more, got {scales!r}.")
+        raise ValueError(f"`pool_scales` must be one or more distinct integers of 1 or more, got {scales!r}.")
     return tuple(check_positive_integer("pool_scales", scale) for scale in scales)
 
 
@@ -192,34 +197,3 @@ def _check_ignore_index(index):
     if isinstance(index, bool) or not isinstance(index, int):
         raise ValueError(f"`ignore_index` must be an integer, the label of pixels that do not count, got {index!r}.")
     return index
-
-
-def upernet(backbone="mambaout_tiny", num_classes=150, weights="imagenet", drop_path_rate=None, dtype=None, **kwargs):
-    """Builds UperNet over a MambaOut backbone with the paper's settings.
-
-    Args:
-        backbone: Name of a variant (`keras_mambaout.list_models()`) or a `MambaOutConfig`; or a
-            `MambaOutBackbone` with `output_norms=True`.
-        num_classes: Number of classes.
-        weights: Of the backbone: `"imagenet"`, a tag, a path or `None`, as for `MambaOutBackbone`.
-        drop_path_rate: Stochastic depth of the backbone; `None` is the paper's for segmentation (tiny 0.3,
-            small 0.4, base 0.6).
-        dtype: Dtype policy, such as `"mixed_bfloat16"`; default Keras' global one.
-        **kwargs: Of `UperNet`, such as `ignore_index`.
-
-    Returns:
-        A `UperNet`, to be compiled with an optimizer alone.
-
-    Raises:
-        ValueError: If an argument is outside of what is listed above.
-
-    Example:
-    ```python
-    model = upernet("mambaout_small", num_classes=3)  # 76 M parameters with ADE20K's 150 classes
-    ```
-
-    Source: [Yu and Wang, CVPR 2025](https://arxiv.org/abs/2405.07992), section on ADE20K.
-    """
-    check_positive_integer("num_classes", num_classes)
-    backbone = dense_prediction_backbone(backbone, weights, drop_path_rate, pad_to_multiple=1, dtype=dtype)
-    return UperNet(backbone, num_classes, dtype=dtype, **kwargs)

@@ -1,4 +1,7 @@
-"""What a pixel knows of the whole image."""
+"""Gives each pixel of a feature map averages over large parts of the image."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
@@ -11,14 +14,14 @@ from keras_mambaout.serialization import PACKAGE
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class PyramidPooling(keras.layers.Layer):
-    """Pyramid pooling module: means over parts of the feature, beside the feature itself.
+    """Pyramid pooling module: averages over parts of the feature map, concatenated with the feature map itself.
 
     `y = conv3x3(concat(x, up(conv1x1(pool_s(x))) for each scale s))`, where `pool_s` averages over `s` times `s`
     parts (`adaptive_average_pool`), `up` is bilinear, and each convolution is a `ConvNormReLU`.
 
     Args:
         channels: Channels of each convolution.
-        scales: Parts of a side, of each pooling.
+        scales: Number of parts of a side, one for each pooling.
 
     Shapes:
         `(B, H, W, C)` -> `(B, H, W, channels)`.
@@ -31,11 +34,11 @@ class PyramidPooling(keras.layers.Layer):
     Source: [Zhao et al., Pyramid scene parsing network](https://arxiv.org/abs/1612.01105)
     """
 
-    def __init__(self, channels=512, scales=(1, 2, 3, 6), **kwargs):
+    def __init__(self, channels: int = 512, scales: Sequence[int] = (1, 2, 3, 6), **kwargs: Any):
         super().__init__(**kwargs)
         self.channels, self.scales = channels, tuple(scales)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         batch, *size, inputs = input_shape
         self.reductions = []
         for scale in self.scales:
@@ -45,15 +48,15 @@ class PyramidPooling(keras.layers.Layer):
         self.bottleneck = ConvNormReLU(self.channels, 3, dtype=self.dtype_policy, name="bottleneck")
         self.bottleneck.build((batch, *size, inputs + len(self.scales) * self.channels))
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool = False) -> Any:
         size, parts = ops.shape(inputs)[1:3], [inputs]
         for scale, reduction in zip(self.scales, self.reductions, strict=True):
             pooled = reduction(adaptive_average_pool(inputs, scale), training=training)  # (B, scale, scale, channels)
             parts.append(resize_bilinear(pooled, size))
         return self.bottleneck(ops.concatenate(parts, axis=-1), training=training)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape[:-1], self.channels)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "channels": self.channels, "scales": self.scales}

@@ -1,14 +1,18 @@
-"""Enlarges features and scores as PyTorch does."""
+"""Resizes feature maps and logits as PyTorch does."""
+
+from collections.abc import Sequence
+from typing import Any
 
 from keras import ops
 
 
-def resize_bilinear(inputs, size):
+def resize_bilinear(inputs: Any, size: Sequence[Any]) -> Any:
     """Resizes by interpolation between the nearest two rows and columns, without antialiasing.
 
     Row `i` of the result is at `y = max((i + 0.5) * H / H' - 0.5, 0)` of the input: a mean of the rows `floor(y)` and
-    `floor(y) + 1`, weighted by their nearness. This is PyTorch's `interpolate(mode="bilinear", align_corners=False)`.
-    Where sizes are known it is `keras.ops.image.resize`, which takes no others.
+    `floor(y) + 1`, weighted by how near they are. This is PyTorch's `interpolate(mode="bilinear",
+    align_corners=False)`. It is `keras.ops.image.resize` where sizes are known; that function raises an error where
+    they are not, which are images of any size on TensorFlow.
 
     Args:
         inputs: `(B, H, W, C)`, floats; `H` and `W` may be unknown.

@@ -1,4 +1,7 @@
-"""The head of UperNet: from the features of four stages to the class of each pixel."""
+"""The head of UperNet: turns the features of four stages into the class of each pixel."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
@@ -14,14 +17,15 @@ class UPerHead(keras.layers.Layer):
     """Pyramid pooling on the coarsest feature, a feature pyramid over the finer ones, and a fusion of all.
 
     `L4 = pyramid_pooling(C4)`, `Ll = conv1x1(Cl) + up(Ll+1)`, `Pl = conv3x3(Ll)` but `P4 = L4`,
-    `logits = classifier(dropout(conv3x3(concat(P1, up(P2), up(P3), up(P4)))))`, where `up` is bilinear to the size of
-    what it is joined with, and each convolution but the classifier, of 1x1, is a `ConvNormReLU`.
+    `logits = classifier(dropout(conv3x3(concat(P1, up(P2), up(P3), up(P4)))))`, where `up` resizes to the size of
+    the other operand by bilinear interpolation, and each convolution is a `ConvNormReLU`, except the classifier,
+    which is a plain 1x1 convolution.
 
     Args:
         num_classes: Number of classes.
         channels: Channels of every level.
-        pool_scales: Of `PyramidPooling`.
-        dropout_rate: Share of channels that are set to 0 before the classifier in training.
+        pool_scales: `scales` of its `PyramidPooling`.
+        dropout_rate: Fraction of channels that are set to 0 before the classifier in training.
 
     Shapes:
         List of `(B, H_l, W_l, C_l)`, the finest first -> logits `(B, H_1, W_1, num_classes)`.
@@ -35,12 +39,19 @@ class UPerHead(keras.layers.Layer):
     [mmsegmentation](https://github.com/open-mmlab/mmsegmentation) has it
     """
 
-    def __init__(self, num_classes, channels=512, pool_scales=(1, 2, 3, 6), dropout_rate=0.1, **kwargs):
+    def __init__(
+        self,
+        num_classes: int,
+        channels: int = 512,
+        pool_scales: Sequence[int] = (1, 2, 3, 6),
+        dropout_rate: float = 0.1,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self.num_classes, self.channels = num_classes, channels
         self.pool_scales, self.dropout_rate = tuple(pool_scales), dropout_rate
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         dtype, channels = self.dtype_policy, self.channels
         *finer, coarsest = input_shape
         self.pooling = PyramidPooling(channels, self.pool_scales, dtype=dtype, name="pyramid_pooling")
@@ -61,7 +72,7 @@ class UPerHead(keras.layers.Layer):
         self.dropout.build((*size, channels))
         self.classifier.build((*size, channels))
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool = False) -> Any:
         *finer, coarsest = inputs
         levels = [lateral(feature, training=training) for lateral, feature in zip(self.laterals, finer, strict=True)]
         levels.append(self.pooling(coarsest, training=training))
@@ -74,10 +85,10 @@ class UPerHead(keras.layers.Layer):
         x = self.fusion(x, training=training)
         return self.classifier(self.dropout(x, training=training))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape[0][:-1], self.num_classes)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_classes": self.num_classes,

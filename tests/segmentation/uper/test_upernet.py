@@ -172,7 +172,7 @@ def test_labels_of_data_sets_are_checked(trained, scene):
     [
         ({"num_classes": 0}, "`num_classes` must be an integer of 1 or more"),
         ({"channels": 1.5}, "`channels`"),
-        ({"pool_scales": (1, 1)}, "`pool_scales` must be one or more different"),
+        ({"pool_scales": (1, 1)}, "`pool_scales` must be one or more distinct"),
         ({"auxiliary_weight": -1}, "`auxiliary_weight` must be a number of 0 or more"),
         ({"dropout_rate": 1.0}, "`dropout_rate`"),
         ({"ignore_index": None}, "`ignore_index` must be an integer"),

@@ -1,0 +1,49 @@
+"""Builds Mask R-CNN with the paper's settings."""
+
+import os
+from typing import Any
+
+import keras
+
+from keras_mambaout.arguments import check_positive_integer
+from keras_mambaout.config import MambaOutConfig
+from keras_mambaout.detection.rcnn.model import SIZE_MULTIPLE, MaskRCNN
+from keras_mambaout.models.dense_prediction import dense_prediction_backbone
+
+
+def mask_rcnn(
+    backbone: str | MambaOutConfig | keras.Model = "mambaout_tiny",
+    num_classes: int = 80,
+    weights: str | os.PathLike | None = "imagenet",
+    drop_path_rate: float | None = None,
+    dtype: Any = None,
+    **kwargs: Any,
+) -> MaskRCNN:
+    """Builds Mask R-CNN over a MambaOut backbone with the paper's settings.
+
+    Args:
+        backbone: Name of a variant (`keras_mambaout.list_models()`) or a `MambaOutConfig`; or a
+            `MambaOutBackbone` with `output_norms=True, pad_to_multiple=32`.
+        num_classes: Number of classes, without background.
+        weights: Weights of the backbone: `"imagenet"`, a tag, a path or `None`, as for `MambaOutBackbone`.
+        drop_path_rate: Stochastic depth of the backbone; `None` is the paper's rate for detection (tiny 0.3,
+            small 0.4, base 0.6).
+        dtype: Dtype policy, such as `"mixed_bfloat16"`; `None` is Keras' global one.
+        **kwargs: Further arguments of `MaskRCNN`, such as `confidence_threshold`.
+
+    Returns:
+        A `MaskRCNN`, to be compiled with an optimizer and without a loss.
+
+    Raises:
+        ValueError: If an argument is outside what is listed above.
+
+    Example:
+    ```python
+    model = mask_rcnn("mambaout_small", num_classes=3)  # 65 M parameters with COCO's 80 classes
+    ```
+
+    Source: [Yu and Wang, CVPR 2025](https://arxiv.org/abs/2405.07992), section on COCO.
+    """
+    check_positive_integer("num_classes", num_classes)
+    backbone = dense_prediction_backbone(backbone, weights, drop_path_rate, SIZE_MULTIPLE, dtype=dtype)
+    return MaskRCNN(backbone, num_classes, dtype=dtype, **kwargs)
