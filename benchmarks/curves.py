@@ -11,7 +11,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-CURVES = {  # of what a run has measured
+CURVES = {  # those that a run has measured are drawn
     "loss": {"loss": "training, augmented", "val_loss": "held out"},
     "accuracy": {
         "accuracy": "training, augmented",

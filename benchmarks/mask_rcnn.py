@@ -1,16 +1,17 @@
-"""Speed and memory of Mask R-CNN on each backend, beside torchvision's: one process a contender, timed in turn.
+"""Speed and memory of Mask R-CNN on each backend and of torchvision's: one process per contender, timed in turn.
 
     python benchmarks/mask_rcnn.py --torchvision-python PATH/TO/PYTHON_WITH_TORCHVISION
     python benchmarks/mask_rcnn.py --size 256 320 --rounds 2   # a quick look
 
-`mask_rcnn("mambaout_tiny")` with 80 classes and torchvision's `maskrcnn_resnet50_fpn` with as many, both from random
-values, get the same image and objects. A step is forward, backward and update by AdamW (`train_on_batch`), with
+`mask_rcnn("mambaout_tiny")` and torchvision's `maskrcnn_resnet50_fpn`, both with 80 classes and random weights,
+get the same image and objects. A train step is forward, backward and an update by AdamW (`train_on_batch`), with
 512 sampled proposals, and prediction is `predict_on_batch` with 1000 proposals and 100 detections; torchvision's
-confidence threshold is lowered until it has as many, as ours computes 100 masks in any case. Contenders are
+confidence threshold is lowered until it has as many, since ours computes 100 masks in any case. Contenders are
 warmed up and timed A B C A B C ..., so that a busy machine slows all alike. Peak memory is that of the whole process on
-a CPU, framework included. Prints Markdown: medians, in brackets the 10th and 90th percentile.
+a CPU, framework included. Prints Markdown: medians, with the 10th and 90th percentile in brackets.
 
-Over MambaOut-Tiny it takes 262 G multiply-adds at this size (`count_macs`), over ResNet-50 260 G by papers' tables.
+Over MambaOut-Tiny it takes 262 G multiply-accumulates at this size (`count_macs`), over ResNet-50 260 G by the tables
+of papers.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from keras_mambaout.compare import BACKENDS
 from keras_mambaout.compare.process import Worker, WorkerError, keras_worker_command
 
 FOLDER = pathlib.Path(__file__).parent
-REST = 0.1  # seconds between turns, for the threads of the contender before to go to sleep
+REST = 0.1  # seconds between turns, in which the threads of the last contender fall asleep
 TORCHVISION = "torchvision ResNet-50"
 ROWS, MASK_SIZE, NUM_CLASSES = 100, 112, 80
 
@@ -78,7 +79,7 @@ def race(contenders, args):
 
 
 def ask(workers, rows, name, method, key=None, **arguments):
-    """Adds a worker's answer to the list `rows[name][key]`; a worker that fails is closed and left out."""
+    """Appends a worker's answer to `rows[name][key]`; a worker that fails is closed and left out."""
     if name not in workers:
         return
     try:

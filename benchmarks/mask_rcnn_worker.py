@@ -1,4 +1,4 @@
-"""Our Mask R-CNN as a contender of mask_rcnn.py; `KERAS_BACKEND` says on which backend."""
+"""Our Mask R-CNN as a contender of mask_rcnn.py; `KERAS_BACKEND` chooses the backend."""
 
 import platform
 import time

@@ -1,9 +1,9 @@
-"""Images a second that the data pipeline delivers, without a model: what a GPU must not outrun.
+"""Images per second of the data pipeline, without a model: a GPU that is faster has to wait.
 
     python benchmarks/pipeline.py PHOTOS        a folder of class folders
 
-Reads batches of 32 at 224 pixels, in turn without augmentation, with the fine-tuning recipe's and with the
-paper's, and prints the median of the rounds.
+Reads batches of 32 images of 224 pixels without augmentation, with that of the fine-tuning recipe and with that of
+the paper's recipe, in turn, and prints the median of the rounds.
 """
 
 import argparse
@@ -19,7 +19,7 @@ BATCH = 32
 
 
 def measure(data, augmentation, seconds=10.0):
-    """Returns images a second, and the processor time of one image in ms, over all threads."""
+    """Returns images per second, and the processor time of one image in ms, over all threads."""
     batches = data.batches(
         BATCH, training=True, augmentation=augmentation, label_mode="categorical", epochs=(0, 1000)
     ).as_numpy_iterator()

@@ -1,15 +1,15 @@
-"""Speed and memory beside timm and keras.applications: one process a contender, timed in turn.
+"""Speed and memory compared with timm and keras.applications: one process per contender, timed in turn.
 
     python benchmarks/speed.py --timm-python PATH/TO/PYTHON_WITH_TIMM
     python benchmarks/speed.py --models mambaout_tiny --batch-sizes 64,256 --precision mixed_bfloat16   # on a GPU
 
 For each model and batch size, the contenders are warmed up and then timed A B C A B C ..., so that a
-busy machine slows all alike. Ratios are of medians, to timm eager (lower is better); in brackets the
-10th and 90th percentile of the ratios within a round. `predict_on_batch` and `train_on_batch` with
-AdamW for Keras, the same for timm. Peak memory is that of the whole process on a CPU, framework
+busy machine slows all alike. Ratios are those of medians to timm eager (lower is better), with the
+10th and 90th percentile of the ratios within a round in brackets. Keras runs `predict_on_batch` and
+`train_on_batch` with AdamW, timm the same steps. Peak memory is that of the whole process on a CPU, framework
 included. Without `--timm-python` the ratios are to our own PyTorch.
 
-MambaOutTiny and ConvNeXtTiny have 4.5 G multiply-adds each. Prints Markdown; `--output` writes it
+MambaOutTiny and ConvNeXtTiny have 4.5 G multiply-accumulates each. Prints Markdown; `--output` writes it
 and a bar chart.
 """
 
@@ -26,7 +26,7 @@ from keras_mambaout.compare import BACKENDS
 from keras_mambaout.compare.process import Worker, WorkerError, keras_worker_command
 
 FOLDER = pathlib.Path(__file__).parent
-REST = 0.1  # seconds between turns, for the threads of the contender before to go to sleep
+REST = 0.1  # seconds between turns, in which the threads of the last contender fall asleep
 
 
 def main():
@@ -45,7 +45,7 @@ def main():
     for model in args.models.split(","):
         for batch_size in map(int, args.batch_sizes.split(",")):
             fields = [(model, timm_contenders(args.timm_python) | ours(model))]
-            if model == "mambaout_tiny" and not args.no_peer:  # apart, for the memory of eight processes
+            if model == "mambaout_tiny" and not args.no_peer:  # separately, since eight processes need too much memory
                 fields.append(("ConvNeXtTiny", ours(model) | ours("ConvNeXtTiny", "ConvNeXt ")))
             for title, contenders in fields:
                 races.append(race(title, batch_size, args, contenders))
@@ -67,7 +67,7 @@ def timm_contenders(python):
 
 
 def race(title, batch_size, args, contenders):
-    """Times the contenders in turn; returns their rows, the reference's first."""
+    """Times the contenders in turn; returns their rows and the name of the reference."""
     print(f"{title}, batch {batch_size} ...", file=sys.stderr, flush=True)
     rows, workers = {}, {}
     with tempfile.TemporaryDirectory() as folder:
@@ -129,7 +129,7 @@ def table(race):
 
 
 def ratio(times, reference):
-    """Ratio of the medians, and the 10th and 90th percentile of the ratios round by round."""
+    """Returns the ratio of the medians, and the 10th and 90th percentile of the ratios within a round."""
     low, high = np.percentile(np.divide(times, reference), [10, 90])
     return f"{statistics.median(times) / statistics.median(reference):.2f} ({low:.2f}-{high:.2f})"
 

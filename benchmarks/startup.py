@@ -1,9 +1,9 @@
-"""Seconds until a model is ready: import, building, loading from a safetensors file. Goals in brackets.
+"""Seconds until a model is ready: import, build, load from a safetensors file. Goals in brackets.
 
     python benchmarks/startup.py
 
-A fresh process for each measurement, the backends in turn, medians of five. The first process of a
-backend is not counted: it reads the frameworks from the disk.
+A fresh process for each measurement, the backends in turn, medians of five. The first process of each
+backend does not count, since it reads the framework from the disk.
 """
 
 import json

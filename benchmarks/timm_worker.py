@@ -1,4 +1,4 @@
-"""timm's MambaOut as a contender of speed.py, run by an interpreter that has timm (not by this one's).
+"""timm's MambaOut as a contender of speed.py, run by an interpreter that has timm (this package's need not).
 
 Answers the requests of `keras_mambaout.compare.worker`; `KIND=compile` uses `torch.compile`.
 """

@@ -14,13 +14,13 @@ def device_name():
 
 
 def synchronize():
-    """Waits until the GPU has done what it was asked to."""
+    """Waits until the GPU has finished."""
     if CUDA:
         torch.cuda.synchronize()
 
 
 def peak_memory():
-    """Bytes: on a GPU those of its tensors, on a CPU those of the whole process."""
+    """Returns bytes: on a GPU those of tensors, on a CPU those of the whole process."""
     if CUDA:
         return torch.cuda.max_memory_allocated()
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -69,14 +69,14 @@ class TorchvisionWorker:
         return [{name: value.cpu().numpy() for name, value in one.items()} for one in found]
 
     def _lower_threshold(self):
-        """To the score of the hundredth detection: a model of random values has none above 0.05."""
+        """Lowers it to the score of the hundredth detection: a model with random weights has none above 0.05."""
         self.model.roi_heads.score_thresh = 0.0
         lowest = min(one["scores"].min(initial=1.0) for one in self._predicted())
         self.model.roi_heads.score_thresh = min(0.05, 0.999 * float(lowest))
 
 
 def target(boxes, classes, masks, height, width):
-    """The labels of an image as torchvision takes them: without padding, masks in the frame of the image."""
+    """Returns the labels of an image for torchvision: without padding, with masks in the frame of the image."""
     real = classes >= 0
     full = np.zeros((real.sum(), height, width), "uint8")
     for picture, mask, box in zip(full, masks[real], boxes[real].astype(int), strict=True):
