@@ -1,4 +1,4 @@
-"""Boxes in every format: clipping, what is no object, and the way back from padded images."""
+"""Boxes in every format: clipping, rows that are not objects, and the way back from padded images."""
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ CLIPPED = np.array([[[10, 20, 30, 45], [0, 10, 20, 50], [60, 40, 80, 50]]], "flo
 
 
 def to_format(boxes, name, size=SIZE):
-    """From xyxy, as the formats are defined."""
+    """Converts from xyxy, as the formats are defined."""
     left, top, right, bottom = np.moveaxis(np.asarray(boxes, "float64"), -1, 0)
     width, height = right - left, bottom - top
     values = {

@@ -1,4 +1,4 @@
-"""What labels are refused, and how they are watched in each kind of data."""
+"""Which labels are refused, and how each kind of data is watched."""
 
 import keras
 import numpy as np
@@ -57,7 +57,7 @@ def test_bad_labels(bad, message):
 
 @pytest.mark.parametrize("kind", ["tf.data", "PyDataset", "generator"])
 def test_watched_data(kind):
-    """The data pass as they are, and the first wrong batch is told after its step."""
+    """The data pass unchanged, and the first wrong batch is reported after its step."""
     images = np.zeros((2, 8, 8, 3), "float32")
     batches = [(images, labels()), (images, labels(((7, 0, 0), (0, 0, 0))))]
     data = {

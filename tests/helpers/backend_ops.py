@@ -1,4 +1,4 @@
-"""What a test needs from each framework itself: gradients of all trainable weights."""
+"""The gradients of all trainable weights, on every backend."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""Seeded inputs of detection's parts, the same ones when fixtures are made and when tests run.
+"""Seeded inputs for the parts of the detector, the same when fixtures are made and when tests run.
 
 `numpy.random.RandomState` is used because its stream is frozen for good.
 """

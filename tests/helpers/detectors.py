@@ -1,4 +1,4 @@
-"""The detectors that the tests build, each in a box format of its own."""
+"""The detectors that the tests build, each with a different box format."""
 
 import dataclasses
 import functools
@@ -15,7 +15,7 @@ CLASSES = 80
 class Case:
     build: Callable
     bounding_box_format: str
-    losses: dict  # what `compile` needs beside the optimizer
+    losses: dict  # what `compile` needs in addition to the optimizer
     class_name: str
     learning_rate: float = 2e-4
     photos: int = 8  # to see the loss fall in two epochs

@@ -1,4 +1,4 @@
-"""Seeded inputs of segmentation's parts, the same ones when fixtures are made and when tests run.
+"""Seeded inputs for the parts of UperNet, the same when fixtures are made and when tests run.
 
 `numpy.random.RandomState` is used because its stream is frozen for good.
 """

@@ -1,4 +1,4 @@
-"""The smallest variant and what many tests ask of it."""
+"""The smallest variant, and helpers for many tests."""
 
 import numpy as np
 from keras import ops

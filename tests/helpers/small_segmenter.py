@@ -1,4 +1,4 @@
-"""The smallest UperNet, a layer whose output is a weight, and small scenes on disk."""
+"""The smallest UperNet, a layer whose output is a weight, and small label maps on disk."""
 
 import keras
 import numpy as np
@@ -18,7 +18,7 @@ def create(backbone="mambaout_test", **kwargs):
 
 
 class Values(keras.layers.Layer):
-    """A weight in the place of an input."""
+    """A weight that takes the place of an input."""
 
     def __init__(self, values):
         super().__init__()

@@ -44,7 +44,7 @@ def photos(height, width, number=2):
 
 
 def labels_in(bounding_box_format, height, width):
-    """Two images: two objects, one of them partly outside, and none."""
+    """Two images: one with two objects, of which one is partly outside, and one without objects."""
     boxes = np.array([[[10, 5, 70, 45], [-30, 20, 50, 200], [-1, -1, -1, -1]], [[-1] * 4] * 3], "float32")
     classes = np.array([[0, 3, -1], [-1, -1, -1]], "float32")
     converted = keras.utils.bounding_boxes.convert_format(
@@ -140,7 +140,7 @@ def test_any_size_is_that_of_the_padded_image(trained):
 
 
 def test_box_formats_mean_the_same(trained):
-    """Loss and detections of a twin that works in another format."""
+    """Loss and detections of a twin that works in a different format."""
     case, detector, _ = trained
     twin = case.compile(case.detector("xyxy"))
     twin.set_weights(detector.get_weights())
@@ -164,7 +164,7 @@ def test_box_formats_mean_the_same(trained):
 
 
 def test_what_is_no_object_changes_nothing(trained):
-    """Padding, boxes outside the image and without area, in one image or in the whole batch."""
+    """Padding, and boxes outside the image or without area, in one image or in the whole batch."""
     case, detector, _ = trained
     size = ODD_SIZE
     images = ops.convert_to_tensor(photos(*size))
@@ -192,7 +192,7 @@ def test_what_is_no_object_changes_nothing(trained):
 
 
 def whole_batch(case, classes_added=0):
-    """A batch of the size that `trained` was trained with, so that nothing is compiled anew."""
+    """A batch of the size that `trained` was trained with, so that nothing is compiled again."""
     labels = labels_in(case.bounding_box_format, SIZE, SIZE)
     labels["classes"] += classes_added * (labels["classes"] == 3)
     pad = ((0, 0), (0, 50 - labels["classes"].shape[1]))
@@ -223,7 +223,7 @@ def test_wrong_class_is_told_and_nothing_is_lost(trained):
 
 
 def test_every_trained_weight_has_a_gradient(trained):
-    """Of the output norms only those of the levels that the head reads."""
+    """Of the output norms, only those of the levels that the head reads are trained."""
     _, detector, _ = trained
     backbone = getattr(detector.backbone, "image_encoder", detector.backbone)
     trainable = {name: backbone.get_layer(f"output_norms_{name}").trainable for name in range(4)}

@@ -1,4 +1,4 @@
-"""A detector learns four or eight photos by heart: everything from the pixels to COCO's AP has to be right for that."""
+"""A detector learns four or eight photos by heart, for which everything from the pixels to COCO's AP has to be right."""
 
 import collections
 

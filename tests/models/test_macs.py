@@ -1,4 +1,4 @@
-"""Multiply-accumulates against counts by hand, and against the paper's of MambaOut."""
+"""Multiply-accumulates against counts by hand, and against those of the paper."""
 
 import keras
 import pytest

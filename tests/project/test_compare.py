@@ -125,7 +125,7 @@ def test_a_wrong_backend_is_found_and_its_first_layer_named(saved, tmp_path, cap
 
 
 def test_a_detector(tmp_path):
-    """A model of several outputs, without a loss of its own: its network is compared, layer by layer."""
+    """A model with several outputs and without a loss: its network is compared, layer by layer."""
     path = tmp_path / "detector.keras"
     retinanet("mambaout_test", num_classes=3, weights=None).save(path)
     report = compare_backends(

@@ -50,7 +50,7 @@ def test_kerashubs_generator_differs_as_the_docstring_says():
 
 
 def test_numbers_of_mmdet():
-    """Those of the first cell at stride 4 (torchvision rounds them, mmdet does not), and of the last."""
+    """The anchors of the first cell at stride 4 (torchvision rounds them, mmdet does not), and of the last."""
     anchors = ops.convert_to_numpy(make_anchors(200, 320, 4))
     assert anchors.shape == (192000, 4)
     expected = [

@@ -79,7 +79,7 @@ def test_default_deviations_are_ones():
 
 @pytest.mark.parametrize("deviations", DEVIATIONS)
 def test_sides_are_limited_after_the_deviations(deviations):
-    """`dw` and `dh` count for log(1000 / 16) at most, which is a side 62.5 times the anchor's."""
+    """`dw` and `dh` are limited to log(1000 / 16), which is a side 62.5 times that of the anchor."""
     anchors = np.array([[10, 20, 14, 28]] * 4, "float32")
     limit = math.log(1000 / 16)
     logs = np.array([[limit + 1, 0], [1e4, 1e4], [limit - 0.5, limit], [-1e4, -3]])

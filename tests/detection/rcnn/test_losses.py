@@ -1,4 +1,4 @@
-"""The losses of Mask R-CNN against their formulas as loops in float64."""
+"""The losses of Mask R-CNN against their formulas, written as loops in float64."""
 
 import math
 
@@ -23,7 +23,7 @@ def cross_entropy(logits, label):
 
 
 def draws(seed=0, positives=(3, 5), valid=(10, 12)):
-    """Random predictions and targets; the first samples are positive, then come negatives, then none."""
+    """Random predictions and targets; positive samples come first, then negative ones, then rows without a sample."""
     random = np.random.RandomState(seed)
     normal = lambda *shape: random.standard_normal((BATCH, SAMPLES, *shape)).astype("float32")  # noqa: E731
     rank = np.arange(SAMPLES)
@@ -70,7 +70,7 @@ def mask_loss_by_loops(x):
 
 
 def arguments(x):
-    """Of the three functions, in their order."""
+    """The arguments of the three functions, in their order."""
     x = {name: ops.convert_to_tensor(value) for name, value in x.items()}
     names = {
         proposal_losses: ("objectness", "proposal_deltas", "targets", "is_positive", "is_valid"),
@@ -96,7 +96,7 @@ def test_formulas(seed):
 
 
 def test_samples_are_counted_over_the_batch():
-    """An image with few samples weighs as much as its samples, not as an image; hard masks count too."""
+    """An image counts by its number of samples, not as one image; masks of 0 and 1 work too."""
     x = draws(4, positives=(1, 7), valid=(2, 12))
     x["masks"] = np.round(x["masks"])
     np.testing.assert_allclose(call(proposal_losses, x), proposal_losses_by_loops(x), rtol=1e-5)
@@ -105,7 +105,7 @@ def test_samples_are_counted_over_the_batch():
 
 
 def test_what_is_not_sampled_does_not_matter():
-    """Nor do targets and classes of negatives, whatever stands there: -1, infinity, NaN."""
+    """Nor do the targets and classes of negative samples, whatever they are: -1, infinity, NaN."""
     x = draws()
     expected = [call(function, x) for function in (proposal_losses, box_losses, mask_loss)]
     negative, unused = ~x["is_positive"], ~x["is_valid"]
@@ -121,7 +121,7 @@ def test_what_is_not_sampled_does_not_matter():
 
 
 def test_images_without_objects():
-    """Only negatives: finite losses of the classes, none of boxes and masks."""
+    """Only negative samples: the class losses are finite, those of boxes and masks are 0."""
     x = draws(positives=(0, 0))
     x["classes"][:] = -1
     objectness, proposal_box = call(proposal_losses, x)
@@ -147,7 +147,7 @@ def test_large_logits_stay_finite():
 
 
 class Predictions(keras.layers.Layer):
-    """Weights in the place of a head's predictions."""
+    """Weights that take the place of a head's predictions."""
 
     def __init__(self, values):
         super().__init__()

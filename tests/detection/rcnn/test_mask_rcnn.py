@@ -25,7 +25,7 @@ SMALL = {"channels": 32, "proposals": 50, "box_samples": 32}
 
 
 def create(**kwargs):
-    """A model whose scores of anchors differ by more than rounding, unlike those of a new one."""
+    """A model whose anchor scores differ by more than rounding errors, unlike those of a new model."""
     keras.utils.set_random_seed(0)
     model = mask_rcnn("mambaout_test", weights=None, **{"num_classes": 80, **SMALL, **kwargs})
     kernel = model.rpn_head.objectness.kernel
@@ -35,7 +35,7 @@ def create(**kwargs):
 
 @pytest.fixture(scope="module")
 def photos(coco128):
-    """A batch of two photos, with eight objects and one, as inputs and labels."""
+    """Inputs and labels of a batch of two photos, one with eight objects and one with one."""
     dataset = coco128.subset([coco128.image_ids.index(image_id) for image_id in (9, 25)])
     options = {"masks": True, "mask_size": 28, "sizes": True, "max_boxes": 10}
     inputs, labels = next(dataset.batches(2, image_size=SIZE, **options).as_numpy_iterator())
@@ -44,7 +44,7 @@ def photos(coco128):
 
 @pytest.fixture(scope="module")
 def trained(photos):
-    """A model after thirty steps on two photos, the logs of each, and the weights before."""
+    """A model after thirty steps on two photos, the logs of each step, and the weights before."""
     model = create()
     before = [variable.numpy() for variable in model.trainable_variables]
     model.compile(keras.optimizers.AdamW(1e-3, global_clipnorm=10.0))
@@ -123,7 +123,7 @@ def test_saved_model_is_the_same(trained, photos, tmp_path):
 
 @pytest.fixture(scope="module")
 def tiny():
-    """A model whose images are of any size; it finds little, as it is new."""
+    """A model for images of any size; it finds little, since it is new."""
     model = create(num_classes=3, proposals=10, max_detections=5, box_samples=8, confidence_threshold=0.0)
     model.compile("sgd")
     return model
@@ -139,7 +139,7 @@ def test_images_of_any_size(tiny, size):
 
 
 def test_mixed_precision():
-    """Sizes and boxes are not rounded: 513 has no bfloat16 of its own."""
+    """Sizes and boxes are not rounded: 513 does not exist in bfloat16."""
     model = create(
         num_classes=3, proposals=10, max_detections=5, box_samples=8, confidence_threshold=0.0, dtype="mixed_bfloat16"
     )
@@ -168,7 +168,7 @@ def losses_of(model, images, given):
 
 
 def test_what_is_no_object_changes_nothing(tiny):
-    """Padding, boxes without area and outside of the image; and an image without objects."""
+    """Padding, boxes without area and outside the image; and an image without objects."""
     images = np.random.RandomState(0).uniform(0, 255, (1, 64, 64, 3)).astype("float32")
     one = losses_of(tiny, images, labels([[8, 8, 50, 40]], [1]))
     more = labels([[8, 8, 50, 40], [20, 20, 20, 50], [70, 10, 90, 60]], [1, 2, 0])

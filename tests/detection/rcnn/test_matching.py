@@ -1,4 +1,4 @@
-"""Matching of anchors and proposals with objects, against the rules as loops."""
+"""Matching of anchors and proposals to objects, against the rules written as loops."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def iou(a, b):
 
 
 def overlaps(candidates, boxes, is_object):
-    """`(A, N)`, of rows without object 0."""
+    """IoUs `(A, N)`, 0 for padding."""
     table = [[iou(a, b) if real else 0.0 for b, real in zip(boxes, is_object, strict=True)] for a in candidates]
     return np.array(table).reshape(len(candidates), len(boxes))
 
@@ -90,7 +90,7 @@ def test_thresholds():
 
 
 def test_best_anchors_of_an_object_with_little_overlap():
-    """From 0.3 on, and all of them if several are best."""
+    """They are positive from an IoU of 0.3 on, and all of them if several are best."""
     assert one_object([(0, 0, 10, 5), (0, 5, 10, 10), (0, 0, 10, 4), (0, 0, 10, 1)])[:2] == (
         [True, True, False, False],
         [False, False, False, True],
@@ -100,7 +100,7 @@ def test_best_anchors_of_an_object_with_little_overlap():
 
 
 def test_best_anchor_of_one_object_keeps_the_object_it_overlaps_most():
-    """As torchvision's: the anchor best for the small object goes to the large one, which it fits better."""
+    """As in torchvision: the best anchor of the small object is matched to the large one, which it overlaps more."""
     anchors = np.array([(0, 0, 10, 10), (0, 0, 10, 11)], "float32")
     boxes = np.array([[(0, 0, 10, 10), (0, 0, 10, 4)]], "float32")
     positive, _, index = call(match_anchors, anchors, boxes, np.array([[True, True]]))
@@ -108,7 +108,7 @@ def test_best_anchor_of_one_object_keeps_the_object_it_overlaps_most():
 
 
 def test_kerashubs_matcher_differs_as_the_docstring_says():
-    """Padding makes its first anchor positive, and of two anchors that are equally good it takes one."""
+    """With padding, its first anchor becomes positive, and of two equally good anchors only one does."""
     keras_hub = pytest.importorskip("keras_hub")
     matcher = keras_hub.layers.BoxMatcher([0.3, 0.7], [-1, -2, 1], force_match_for_each_col=True)
     anchors = np.array([(50, 50, 60, 60), (0, 0, 10, 5), (0, 5, 10, 10)], "float32")
@@ -127,10 +127,10 @@ def test_proposals_have_no_best_of_an_object():
 
 @pytest.mark.parametrize("padding", [-1.0, 0.0])
 def test_images_without_objects(padding):
-    """Everything is negative, whatever stands in the padding; indices stay in range."""
+    """Everything is negative, whatever the padding contains; indices stay in range."""
     anchors = np.array([(0, 0, 10, 10), (-1, -1, 1, 1), (padding,) * 4], "float32")
     boxes, is_object = np.full((2, 3, 4), padding, "float32"), np.zeros((2, 3), bool)
-    boxes[0, 0] = (0, 0, 10, 10)  # fits the first anchor, but is no object
+    boxes[0, 0] = (0, 0, 10, 10)  # matches the first anchor, but is padding
     for triple in (
         call(match_anchors, anchors, boxes, is_object),
         call(match_proposals, np.stack([anchors] * 2), boxes, is_object),

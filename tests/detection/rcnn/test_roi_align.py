@@ -1,4 +1,4 @@
-"""RoIAlign against torchvision's, in the middle, over the border, without area, and on all levels."""
+"""RoIAlign against torchvision's: boxes inside, over the border and without area, and on all levels."""
 
 import detection_cases as cases
 import keras
@@ -22,7 +22,7 @@ def align(feature, boxes, *args, **kwargs):
 
 
 class Pooled(keras.layers.Layer):
-    """RoIAlign of a feature that is its weight."""
+    """RoIAlign of a feature map that is a weight of the layer."""
 
     def __init__(self, feature, stride, output_size):
         super().__init__()
@@ -65,7 +65,7 @@ def test_levels(expected):
 
 
 def test_levels_at_powers_of_two():
-    """From twice the side on, but for rounding, a box is on the next level; without area it is on the finest."""
+    """A box with twice the side, but for rounding, is on the next level; without area it is on the finest."""
     sides = np.array([0, 1e-3, 111.9, 112, 223.9, 223.99995, 447.9, 448, 5000], "float32")
     boxes = np.stack([0 * sides, 0 * sides, sides, sides], axis=-1)[None]
     levels = ops.convert_to_numpy(assign_levels(ops.convert_to_tensor(boxes)))
@@ -75,7 +75,7 @@ def test_levels_at_powers_of_two():
 
 
 def test_a_plane_is_read_where_the_cells_are():
-    """Bilinear samples of a linear feature are exact: a cell is the feature's value at its centre."""
+    """Bilinear samples of a linear feature map are exact: a cell is the value at its centre."""
     rows, columns = np.mgrid[:20, :30].astype("float32")
     feature = np.stack([rows, columns], axis=-1)[None]
     left, top, right, bottom = box = (24.0, 40.0, 136.0, 96.0)
@@ -87,7 +87,7 @@ def test_a_plane_is_read_where_the_cells_are():
 
 @pytest.mark.parametrize("sampling_ratio", [1, 3])
 def test_sampling_ratios(sampling_ratio):
-    """More points: a cell is the mean of as many as the formula says."""
+    """A cell is the mean of as many points as the formula says."""
     feature = cases.feature(8)
     boxes = np.array([[[20.0, 30.0, 90.0, 80.0]], [[8.0, 0.0, 60.0, 120.0]]], "float32")
     fine = align(feature, boxes, 8, 4 * sampling_ratio, sampling_ratio=1)

@@ -1,4 +1,4 @@
-"""Drawing a fixed number of candidates: the hash, the counts, and what is drawn."""
+"""Sampling a fixed number of candidates: the hash, the counts, and what is drawn."""
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ STORED = [[11562304, 680372, 8293241], [13448908, 10905935, 14272840]]
 
 
 def murmur(count, seed):
-    """The hash in unsigned integers of 32 bits, one number after the other."""
+    """The hash in unsigned 32-bit integers, one number after the other."""
     numbers = []
     for position in range(count):
         number = position * 0x9E3779B9 % 2**32
@@ -51,12 +51,12 @@ def test_priorities_are_the_same_on_every_backend(seed):
 
 
 def test_stored_priorities():
-    """Some numbers of seed (1337, 42), so that the hash above and the one below cannot change together."""
+    """Some numbers of seed (1337, 42), so that the hash and its copy in this file cannot change together."""
     np.testing.assert_array_equal(np.round(draw((2, 3), np.array([1337, 42], "int32")) * 2**24), STORED)
 
 
 def test_priorities_take_keras_seeds():
-    """`SeedGenerator.next()` has another integer type on every backend; each call gives other numbers."""
+    """`SeedGenerator.next()` has a different integer type on every backend; each call gives different numbers."""
     generator = keras.random.SeedGenerator(3)
     first, second = (ops.convert_to_numpy(draw_priorities((4, 500), generator.next())) for _ in range(2))
     assert (first != second).mean() > 0.99
@@ -115,7 +115,7 @@ def test_highest_priorities_are_drawn():
 
 
 def test_images_differ_in_number():
-    """One image with many positives, one with few, one without any candidate."""
+    """One image with many positive candidates, one with few, one without any candidate."""
     positive, negative = np.zeros((2, 3, 20), bool)
     positive[0, :10], negative[0, 10:] = True, True
     positive[1, 4], negative[1, 5:8] = True, True

@@ -27,7 +27,7 @@ def with_unknown_sizes(function):
 
 
 def gradient(function, size):
-    """The gradient that the fixture has."""
+    """The gradient that the fixture contains."""
     layer = Values(cases.feature(size))
     shape = function(ops.convert_to_tensor(cases.feature(size))).shape
     weights = ops.convert_to_tensor(cases.cotangent(tuple(shape[1:3])))

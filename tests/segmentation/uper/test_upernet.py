@@ -21,7 +21,7 @@ FIRST = {"class_loss": 1.382646, "auxiliary_loss": 1.388278, "accuracy": 0.31919
 
 @pytest.fixture(scope="module")
 def scene():
-    """Two pictures whose pixels are of the class of their red, but for a strip that does not count."""
+    """Two pictures in which the red of a pixel decides its class, with a strip that does not count."""
     photo = seeded.photo(64, 96)
     images = np.stack([photo, 255 - photo[::-1, ::-1]])
     labels = (images[..., 0] // 64).astype("int32")
@@ -31,7 +31,7 @@ def scene():
 
 @pytest.fixture(scope="module")
 def trained(scene):
-    """A model after twenty steps, the logs of each, and the weights before."""
+    """A model after twenty steps, the logs of each step, and the weights before."""
     model = create()
     before = [variable.numpy() for variable in model.trainable_variables]
     metric = keras.metrics.MeanIoU(4, ignore_class=255, sparse_y_pred=False, name="iou")
@@ -192,7 +192,7 @@ def test_backbones_are_checked():
 
 
 def test_norm_is_that_of_mmsegmentation():
-    """In training with the batch's statistics, else with averages whose momentum is 0.9."""
+    """In training with the statistics of the batch, otherwise with averages whose momentum is 0.9."""
     x = np.random.RandomState(0).standard_normal((2, 5, 6, 3)).astype("float32")
     layer = ConvNormReLU(4, 1)
     layer.build(x.shape)
