@@ -83,7 +83,7 @@ def test_initial_predictions(photos):
 
 
 def test_losses_are_the_papers(photos):
-    """Recomputed from targets and predictions: sums over classes and coordinates, divided by the number of matched anchors."""
+    """Recomputed from targets and predictions: sums over classes and coordinates, per matched anchor."""
     detector = retinanet("mambaout_test", 3, weights=None)
     images = ops.convert_to_tensor(photos)
     boxes = np.array([[[2, 3, 40, 50]], [[-1, -1, -1, -1]]], "float32")

@@ -1,4 +1,4 @@
-"""A detector learns four or eight photos by heart, for which everything from the pixels to COCO's AP has to be right."""
+"""A detector learns four or eight photos by heart: everything must be right for that, from the pixels to COCO's AP."""
 
 import collections
 
