@@ -9,7 +9,7 @@ from small_segmenter import Values
 
 from keras_mambaout.compare.frameworks import value_and_gradients
 from keras_mambaout.segmentation import adaptive_average_pool, resize_bilinear
-from keras_mambaout.segmentation.inference import _enlarge
+from keras_mambaout.segmentation.inference import resize_rows
 
 TENSORFLOW = keras.backend.backend() == "tensorflow"
 needs_unknown_sizes = pytest.mark.skipif(not TENSORFLOW, reason="JAX and PyTorch always know sizes")
@@ -70,7 +70,7 @@ def test_resizing(torch, old, new):
         ops.convert_to_numpy(resize_bilinear(ops.convert_to_tensor(x), new)), expected, atol=1e-5
     )
     rows = slice(1, new[0] - 1)
-    np.testing.assert_allclose(_enlarge(x[0], new, rows), expected[0, rows], atol=1e-5)
+    np.testing.assert_allclose(resize_rows(x[0], new, rows), expected[0, rows], atol=1e-5)
 
 
 @needs_unknown_sizes
