@@ -1,31 +1,97 @@
-"""MambaOut for Keras 3, on TensorFlow, JAX and PyTorch."""
+"""MambaOut for Keras 3, on TensorFlow, JAX and PyTorch.
+
+The models and what they need are imported here. The tasks and tools are packages of their own, which
+are imported when they are used: `keras_mambaout.detection.mask_rcnn` or
+`from keras_mambaout.detection import mask_rcnn`.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
 
 from keras_mambaout import config
 from keras_mambaout.config import MambaOutConfig
-from keras_mambaout.preprocessing.reading import load_image
-from keras_mambaout.preprocessing.imagenet import decode_predictions, preprocess_input, resize_and_center_crop
-from keras_mambaout.preprocessing.fitting import letterbox
+from keras_mambaout.models.factories import (
+    MambaOutFemto,
+    MambaOutKobe,
+    MambaOutTiny,
+    MambaOutSmall,
+    MambaOutBase,
+    MambaOutSmallRW,
+    MambaOutBaseShortRW,
+    MambaOutBaseTallRW,
+    MambaOutBaseWideRW,
+    MambaOutBasePlusRW,
+)
+from keras_mambaout.models.registry import create_model, list_models
 from keras_mambaout.models.backbone import MambaOutBackbone
 from keras_mambaout.models.classifier import MambaOutClassifier
 from keras_mambaout.models.freezing import freeze_stages
 from keras_mambaout.models.saved import load_model
-from keras_mambaout.models.registry import (
-    MambaOutBase,
-    MambaOutBasePlusRW,
-    MambaOutBaseShortRW,
-    MambaOutBaseTallRW,
-    MambaOutBaseWideRW,
-    MambaOutFemto,
-    MambaOutKobe,
-    MambaOutSmall,
-    MambaOutSmallRW,
-    MambaOutTiny,
-    create_model,
-    list_models,
-)
-from keras_mambaout.weights.download import DownloadError
-from keras_mambaout.weights.loader import load_weights, save_safetensors
 from keras_mambaout.weights.pretrained import list_weights
-from keras_mambaout.compare import compare_backends
+from keras_mambaout.weights.loader import load_weights, save_safetensors
+from keras_mambaout.weights.hub import DownloadError
+from keras_mambaout.preprocessing.reading import load_image
+from keras_mambaout.preprocessing.imagenet import decode_predictions, preprocess_input, resize_and_center_crop
+from keras_mambaout.preprocessing.fitting import letterbox
+
+if TYPE_CHECKING:  # at run time `__getattr__` imports them
+    from keras_mambaout import classification, compare, detection, integrations, segmentation, training, visualization
+    from keras_mambaout.compare import compare_backends
 
 __version__ = "0.1.0"
+
+__all__ = [
+    # models by name
+    "MambaOutFemto",
+    "MambaOutKobe",
+    "MambaOutTiny",
+    "MambaOutSmall",
+    "MambaOutBase",
+    "MambaOutSmallRW",
+    "MambaOutBaseShortRW",
+    "MambaOutBaseTallRW",
+    "MambaOutBaseWideRW",
+    "MambaOutBasePlusRW",
+    "create_model",
+    "list_models",
+    "load_model",
+    # models of your own shape
+    "MambaOutConfig",
+    "MambaOutBackbone",
+    "MambaOutClassifier",
+    "freeze_stages",
+    # weights
+    "list_weights",
+    "load_weights",
+    "save_safetensors",
+    "DownloadError",
+    # photos in, names out
+    "load_image",
+    "resize_and_center_crop",
+    "letterbox",
+    "preprocess_input",
+    "decode_predictions",
+    # imported when they are used
+    "classification",
+    "detection",
+    "segmentation",
+    "training",
+    "visualization",
+    "integrations",
+    "compare",
+    "compare_backends",
+]
+
+_PACKAGES = ("classification", "detection", "segmentation", "training", "visualization", "integrations", "compare")
+
+
+def __getattr__(name):
+    if name in _PACKAGES:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name == "compare_backends":
+        return importlib.import_module(f"{__name__}.compare").compare_backends
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

@@ -14,7 +14,7 @@ from keras_mambaout.commands import (
 from keras_mambaout.compare import BACKENDS, TOLERANCES, compare_backends, format_report
 from keras_mambaout.config import VARIANTS
 from keras_mambaout.models.registry import list_models
-from keras_mambaout.weights.download import DownloadError
+from keras_mambaout.weights.hub import DownloadError
 from keras_mambaout.weights.pretrained import PUBLISHED
 
 TASKS = {"classification": classification, "detection": detection, "instances": detection, "scenes": scenes}

@@ -1,7 +1,15 @@
-"""What `import keras_mambaout` brings in."""
+"""What `import keras_mambaout` brings in, and what its packages give."""
 
+import importlib
+import pkgutil
 import subprocess
 import sys
+
+import keras
+import pytest
+from paths import ROOT
+
+import keras_mambaout
 
 SCRIPT = """
 import sys
@@ -11,17 +19,45 @@ import keras_mambaout
 added = {name.partition(".")[0] for name in set(sys.modules) - before}
 print(sorted(added & {"tensorflow", "jax", "torch", "matplotlib", "sklearn", "skimage", "tensorflow_datasets"}))
 print(keras.backend.backend() != "tensorflow" and "tensorflow" in sys.modules)
+print(sorted(name for name in sys.modules if name.startswith("keras_mambaout.") and name.count(".") == 1))
+print(set(keras_mambaout.__all__) <= set(dir(keras_mambaout)))
+print(keras_mambaout.detection.mask_rcnn.__name__, "keras_mambaout.detection" in sys.modules)
 """
+FOUNDATION = ["arguments", "config", "files", "layers", "models", "preprocessing", "serialization", "weights"]
+PACKAGES = [f"keras_mambaout.{name}" for name in ("models", "weights", "layers", "layers.kernels")]
 
 
-def test_no_other_backend_and_no_extra_is_imported():
+def test_no_task_no_other_backend_and_no_extra_is_imported():
     result = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
-    assert result.stdout.split("\n")[:2] == ["[]", "False"], result.stdout
+    assert result.stdout.split("\n")[:5] == [
+        "[]",
+        "False",
+        str([f"keras_mambaout.{name}" for name in FOUNDATION]),
+        "True",
+        "mask_rcnn True",
+    ]
+
+
+def test_unknown_names():
+    with pytest.raises(AttributeError, match="module 'keras_mambaout' has no attribute 'detektion'"):
+        keras_mambaout.detektion  # noqa: B018
+
+
+def test_registered_names_are_those_of_saved_files():
+    assert keras.saving.get_registered_name(keras_mambaout.MambaOutBackbone) == "keras_mambaout>MambaOutBackbone"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_packages_list_their_names_and_no_module_hides_one(package):
+    package = importlib.import_module(package)
+    names = package.__all__
+    assert len(names) == len(set(names))
+    assert [name for name in names if not hasattr(package, name)] == []
+    modules = {module.name for module in pkgutil.iter_modules(package.__path__)}
+    assert [name for name in names if name in modules and not hasattr(getattr(package, name), "__path__")] == []
 
 
 def test_nothing_private_of_keras_is_used():
-    from paths import ROOT
-
     files = list((ROOT / "keras_mambaout").rglob("*.py"))
     assert len(files) > 20
     assert [file.name for file in files if "keras.src" in file.read_text()] == []

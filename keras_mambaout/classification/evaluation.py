@@ -6,7 +6,7 @@ import numpy as np
 from keras_mambaout.classification.dataset import ClassificationDataset
 from keras_mambaout.classification.inference import check_scores
 from keras_mambaout.extras import progress_bar
-from keras_mambaout.models.outputs import gives_logits
+from keras_mambaout.models.classifier import gives_logits
 
 TOP = 5
 

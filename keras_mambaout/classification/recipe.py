@@ -13,7 +13,7 @@ from keras_mambaout.arguments import (
 )
 from keras_mambaout.classification.augmentation import ClassificationAugmentation
 from keras_mambaout.config import CLASSIFICATION_DROP_PATH_RATES
-from keras_mambaout.models.outputs import gives_logits
+from keras_mambaout.models.classifier import gives_logits
 from keras_mambaout.training.recipe import TrainingRecipe
 from keras_mambaout.training.schedule import WarmupCosine
 

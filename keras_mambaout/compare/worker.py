@@ -14,6 +14,7 @@ import numpy as np
 import keras_mambaout
 from keras_mambaout.compare import frameworks, models
 from keras_mambaout.compare.protocol import serve
+from keras_mambaout.layers import kernels
 
 
 class KerasWorker:
@@ -30,7 +31,7 @@ class KerasWorker:
                 "python": platform.python_version(),
             },
             "device": device,
-            "depthwise_conv": keras_mambaout.config.choose_depthwise_conv(frameworks.BACKEND, device_platform),
+            "depthwise_conv": kernels.choose_depthwise_conv(frameworks.BACKEND, device_platform),
         }
 
     def build(

@@ -8,7 +8,7 @@ import numpy as np
 from keras_mambaout.detection.boxes import clean_labels, restore_detections
 from keras_mambaout.detection.labels import ObjectLabels, class_key
 from keras_mambaout.layers.pad_to_multiple import pad_to_multiple
-from keras_mambaout.models.label_checks import LabelCheckMixin
+from keras_mambaout.models.mixins import LabelCheckMixin
 
 
 class DetectorMixin(LabelCheckMixin):

@@ -4,10 +4,10 @@ import keras
 from keras import ops
 
 from keras_mambaout.layers.common import dense, layer_norm
-from keras_mambaout.serialization import PACKAGE
+from keras_mambaout.serialization import serializable
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@serializable
 class ClassifierHead(keras.layers.Layer):
     """Global average pooling and a perceptron with one hidden layer of `4 * C` units.
 

@@ -6,12 +6,12 @@ import keras
 import numpy as np
 
 from keras_mambaout.layers import kernels
-from keras_mambaout.serialization import PACKAGE
+from keras_mambaout.serialization import serializable
 
 NORM_EPSILON = 1e-6  # Keras' own default is 1e-3, which the published weights were not trained with
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@serializable
 class TruncatedNormal(keras.initializers.Initializer):
     """Normal distribution with redrawn tails: `stddev * z` with `z ~ N(0, 1)` given `|z| <= 2`.
 
@@ -49,7 +49,7 @@ def kernel_initializer():
     return TruncatedNormal(stddev=0.02)
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@serializable
 class LayerNorm(keras.layers.LayerNormalization):
     """Keras' LayerNormalization over the last axis, computed as the backend does it fastest."""
 

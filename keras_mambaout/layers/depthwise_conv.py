@@ -5,10 +5,10 @@ from keras import ops
 
 from keras_mambaout.layers import kernels
 from keras_mambaout.layers.common import kernel_initializer
-from keras_mambaout.serialization import PACKAGE
+from keras_mambaout.serialization import serializable
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@serializable
 class DepthwiseConv2D(keras.layers.Layer):
     """Depthwise `k x k` convolution with stride 1 and zero padding to the same size, channels last.
 
@@ -21,7 +21,7 @@ class DepthwiseConv2D(keras.layers.Layer):
         `(B, H, W, C)` -> `(B, H, W, C)`. The kernel is `(k, k, C, 1)`, that of
         `keras.layers.DepthwiseConv2D`, and the bias `(C,)`.
 
-    How it is computed depends on backend and device: see `keras_mambaout.config.set_depthwise_conv`.
+    How it is computed depends on backend and device: see `keras_mambaout.layers.kernels.set_depthwise_conv`.
 
     Raises:
         ValueError: If `kernel_size` is even: such a kernel has no centre.

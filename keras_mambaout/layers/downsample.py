@@ -4,10 +4,10 @@ import keras
 
 from keras_mambaout.layers.common import layer_norm
 from keras_mambaout.layers.strided_conv import StridedConv2D
-from keras_mambaout.serialization import PACKAGE
+from keras_mambaout.serialization import serializable
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@serializable
 class Downsample(keras.layers.Layer):
     """Strided convolution with a LayerNorm after it (the paper) or before it (the `rw` models).
 

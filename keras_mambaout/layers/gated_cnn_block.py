@@ -8,10 +8,10 @@ from keras_mambaout.layers.common import dense, layer_norm
 from keras_mambaout.layers.depthwise_conv import DepthwiseConv2D
 from keras_mambaout.layers.layer_scale import LayerScale
 from keras_mambaout.layers.stochastic_depth import StochasticDepth
-from keras_mambaout.serialization import PACKAGE
+from keras_mambaout.serialization import serializable
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@serializable
 class GatedCNNBlock(keras.layers.Layer):
     """Residual block whose gate multiplies features of which a part went through a convolution.
 

@@ -4,13 +4,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mambaout.serialization import PACKAGE
+from keras_mambaout.serialization import serializable
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@serializable
 class ImageNormalization(keras.layers.Layer):
     """Brings 0-255 pixels to the range that the published weights were trained on.
 

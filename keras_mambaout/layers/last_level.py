@@ -2,10 +2,10 @@
 
 import keras
 
-from keras_mambaout.serialization import PACKAGE
+from keras_mambaout.serialization import serializable
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@serializable
 class LastLevel(keras.layers.Layer):
     """Returns the last of several features.
 

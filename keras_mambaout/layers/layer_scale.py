@@ -3,10 +3,10 @@
 import keras
 from keras import ops
 
-from keras_mambaout.serialization import PACKAGE
+from keras_mambaout.serialization import serializable
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@serializable
 class LayerScale(keras.layers.Layer):
     """Multiplies every channel by its own learned factor.
 

@@ -3,10 +3,10 @@
 import keras
 from keras import ops
 
-from keras_mambaout.serialization import PACKAGE
+from keras_mambaout.serialization import serializable
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@serializable
 class PadToMultiple(keras.layers.Layer):
     """Pads height and width with zeros, at the bottom and the right, to multiples of a number.
 

@@ -3,10 +3,10 @@
 import keras
 from keras import ops
 
-from keras_mambaout.serialization import PACKAGE
+from keras_mambaout.serialization import serializable
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@serializable
 class StochasticDepth(keras.layers.Layer):
     """Drops the whole input of a sample with probability `rate`, for each sample of the batch.
 

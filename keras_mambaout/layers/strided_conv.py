@@ -5,10 +5,10 @@ from keras import ops
 
 from keras_mambaout.layers import kernels
 from keras_mambaout.layers.common import kernel_initializer
-from keras_mambaout.serialization import PACKAGE
+from keras_mambaout.serialization import serializable
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@serializable
 class StridedConv2D(keras.layers.Layer):
     """Convolution 3x3 with stride 2 and one row or column of zeros on each of the four sides.
 

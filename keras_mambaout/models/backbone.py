@@ -8,12 +8,12 @@ from keras_mambaout import arguments, layers
 from keras_mambaout.config import STAGES, resolve_config
 from keras_mambaout.layers.common import layer_norm
 from keras_mambaout.models.freezing import freeze_layers, frozen_layer_names
-from keras_mambaout.serialization import PACKAGE
-from keras_mambaout.weights.loader import load_weights
+from keras_mambaout.serialization import serializable
+from keras_mambaout.weights.loader import fill
 from keras_mambaout.weights.pretrained import resolve_weights
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@serializable
 class MambaOutBackbone(keras.Model):
     """Stem and four stages of gated CNN blocks, as a functional `keras.Model`.
 
@@ -153,7 +153,7 @@ class MambaOutBackbone(keras.Model):
         self.pyramid_level_inputs = pyramid_layers  # level -> name of the layer that puts it out
         self.last_stage_output = x  # channels last and without output norm: what a classifier reads
         freeze_layers(self, frozen_layers)
-        load_weights(self, source)
+        fill(self, source)
 
     @property
     def pyramid_outputs(self):

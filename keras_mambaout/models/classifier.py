@@ -4,13 +4,13 @@ import keras
 
 from keras_mambaout import arguments, layers
 from keras_mambaout.models.freezing import freeze_layers, frozen_layer_names
-from keras_mambaout.models.optimizer_first import OptimizerFirst
-from keras_mambaout.serialization import PACKAGE
-from keras_mambaout.weights.loader import load_weights
+from keras_mambaout.models.mixins import OptimizerFirst
+from keras_mambaout.serialization import serializable
+from keras_mambaout.weights.loader import fill
 from keras_mambaout.weights.pretrained import resolve_weights
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@serializable
 class MambaOutClassifier(OptimizerFirst, keras.Model):
     """A backbone with its classifier head, as one flat functional `keras.Model`.
 
@@ -77,7 +77,7 @@ class MambaOutClassifier(OptimizerFirst, keras.Model):
         self.dropout_rate = dropout_rate
         self.dtype_policy = backbone.dtype_policy
         freeze_layers(self, frozen_layers)
-        load_weights(self, source)
+        fill(self, source)
 
     @property
     def config(self):
@@ -101,3 +101,14 @@ class MambaOutClassifier(OptimizerFirst, keras.Model):
         config = dict(config)
         config["backbone"] = keras.saving.deserialize_keras_object(config["backbone"], custom_objects=custom_objects)
         return cls(**config)
+
+
+def gives_logits(model):
+    """Returns whether a model returns logits, not probabilities; `None` if its last layer does not tell."""
+    last = model
+    while isinstance(last, keras.Model):
+        last = last.layers[-1] if getattr(last, "outputs", None) else None
+    if isinstance(last, keras.layers.Softmax):
+        return False
+    activation = getattr(last, "activation", None)
+    return {keras.activations.linear: True, keras.activations.softmax: False}.get(activation)

@@ -1,12 +1,9 @@
 """Checks the labels that a user gives to `fit`, before they disappear in a compiled step."""
 
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 import keras
-
-from keras_mambaout.models.optimizer_first import OptimizerFirst
 
 
 class LabelRule:
@@ -104,107 +101,6 @@ class LabelChecker(keras.callbacks.Callback):
             return images, keras.tree.pack_sequence_as(labels, replaced), *weights
 
         return dataset.map(look_at)
-
-
-class LabelCheckMixin(OptimizerFirst):
-    """Base class to put before a model class: labels are checked in every method that takes some.
-
-    Subclasses have the property `label_rule`, a `LabelRule`.
-    """
-
-    def fit(
-        self,
-        x: Any = None,
-        y: Any = None,
-        batch_size: int | None = None,
-        epochs: int = 1,
-        verbose: str | int = "auto",
-        callbacks: Any = None,
-        validation_split: float = 0.0,
-        validation_data: Any = None,
-        shuffle: bool | None = None,
-        class_weight: Any = None,
-        sample_weight: Any = None,
-        initial_epoch: int = 0,
-        steps_per_epoch: int | None = None,
-        validation_steps: int | None = None,
-        validation_batch_size: int | None = None,
-        validation_freq: int | Sequence[int] = 1,
-    ) -> keras.callbacks.History:
-        """As `keras.Model.fit`, with labels that are checked; a `tf.data.Dataset` shuffles itself."""
-        checker = LabelChecker(self.label_rule)
-        if isinstance(validation_data, tuple | list):
-            validation_data = (*checker.watch(*validation_data[:2]), *validation_data[2:])
-        elif validation_data is not None:
-            validation_data, _ = checker.watch(validation_data)
-        x, y = checker.watch(x, y)
-        if shuffle is None:
-            shuffle = not hasattr(x, "element_spec")
-        return super().fit(
-            x=x,
-            y=y,
-            batch_size=batch_size,
-            epochs=epochs,
-            verbose=verbose,
-            callbacks=_with(callbacks, checker),
-            validation_split=validation_split,
-            validation_data=validation_data,
-            shuffle=shuffle,
-            class_weight=class_weight,
-            sample_weight=sample_weight,
-            initial_epoch=initial_epoch,
-            steps_per_epoch=steps_per_epoch,
-            validation_steps=validation_steps,
-            validation_batch_size=validation_batch_size,
-            validation_freq=validation_freq,
-        )
-
-    def evaluate(
-        self,
-        x: Any = None,
-        y: Any = None,
-        batch_size: int | None = None,
-        verbose: str | int = "auto",
-        sample_weight: Any = None,
-        steps: int | None = None,
-        callbacks: Any = None,
-        return_dict: bool = False,
-        **kwargs: Any,
-    ) -> Any:
-        """As `keras.Model.evaluate`, with labels that are checked."""
-        if not isinstance(callbacks, keras.callbacks.CallbackList):  # that is a call from `fit`, which checks already
-            checker = LabelChecker(self.label_rule)
-            x, y = checker.watch(x, y)
-            callbacks = _with(callbacks, checker)
-        return super().evaluate(
-            x=x,
-            y=y,
-            batch_size=batch_size,
-            verbose=verbose,
-            sample_weight=sample_weight,
-            steps=steps,
-            callbacks=callbacks,
-            return_dict=return_dict,
-            **kwargs,
-        )
-
-    def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """As `keras.Model.train_on_batch`, with labels that are checked."""
-        return keras.Model.train_on_batch(self, x, self._checked(x, y), *args, **kwargs)
-
-    def test_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """As `keras.Model.test_on_batch`, with labels that are checked."""
-        return keras.Model.test_on_batch(self, x, self._checked(x, y), *args, **kwargs)
-
-    def _checked(self, images, labels):
-        self.label_rule.check_shapes(images, labels)
-        self.label_rule.check(labels)
-        return labels
-
-
-def _with(callbacks, checker):
-    callbacks = callbacks if isinstance(callbacks, list | tuple) else [callbacks] if callbacks else []
-    return [*callbacks, checker]
 
 
 class _WatchedDataset(keras.utils.PyDataset):

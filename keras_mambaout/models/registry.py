@@ -1,36 +1,38 @@
-"""Models by name: `create_model`, and a function a variant with the habits of `keras.applications`."""
+"""Models by name: which there are, and `create_model`, which builds them."""
 
 import fnmatch
-import inspect
+import os
+from collections.abc import Callable, Sequence
 
 import keras
 
 from keras_mambaout.config import VARIANTS
 from keras_mambaout.models.backbone import MambaOutBackbone
 from keras_mambaout.models.classifier import MambaOutClassifier
+from keras_mambaout.weights.loader import fill
 from keras_mambaout.weights.pretrained import resolve_weights
 
 
-def list_models(pattern="*"):
-    """Names of the variants that match a shell pattern, e.g. `list_models("*rw*")`."""
+def list_models(pattern: str = "*") -> list[str]:
+    """Returns the names of the variants that match a shell pattern, such as `list_models("*rw*")`."""
     return fnmatch.filter(VARIANTS, pattern)
 
 
 def create_model(
-    variant,
-    include_top=True,
-    include_preprocessing=True,
-    weights="imagenet",
-    input_tensor=None,
-    input_shape=None,
-    pooling=None,
-    classes=1000,
-    classifier_activation="softmax",
-    drop_path_rate=0.0,
-    dropout_rate=0.0,
-    name=None,
-    dtype=None,
-):
+    variant: str,
+    include_top: bool = True,
+    include_preprocessing: bool = True,
+    weights: str | os.PathLike | None = "imagenet",
+    input_tensor: keras.KerasTensor | None = None,
+    input_shape: Sequence[int | None] | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: str | Callable | None = "softmax",
+    drop_path_rate: float = 0.0,
+    dropout_rate: float = 0.0,
+    name: str | None = None,
+    dtype: str | keras.DTypePolicy | None = None,
+) -> keras.Model:
     """Builds a MambaOut model by name.
 
     Args:
@@ -75,19 +77,19 @@ def create_model(
     if input_tensor is not None:
         input_shape = _shape_of(input_tensor, input_shape)
     name = name or variant
-    weights = resolve_weights(weights, variant)
+    source = resolve_weights(weights, variant)  # before the model is built: a wrong name is told at once
     model = MambaOutBackbone(
         variant,
         input_shape=input_shape,
         include_preprocessing=include_preprocessing,
-        weights=None if include_top else weights,
         pooling=pooling,
         drop_path_rate=drop_path_rate,
         dtype=dtype,
         name=f"{name}_backbone" if include_top else name,
     )
     if include_top:
-        model = MambaOutClassifier(model, classes, classifier_activation, dropout_rate, weights, name=name)
+        model = MambaOutClassifier(model, classes, classifier_activation, dropout_rate, name=name)
+    fill(model, source)
     if input_tensor is None:
         return model
     inputs = keras.utils.get_source_inputs(input_tensor)
@@ -101,33 +103,3 @@ def _shape_of(input_tensor, input_shape):
     if input_shape is not None and tuple(input_shape) != shape:
         raise ValueError(f"`input_shape` {input_shape} differs from the shape of `input_tensor`, {shape}: give one.")
     return shape
-
-
-def _named(function_name, variant):
-    """Returns `create_model` for one variant, as a function of its own name, signature and doc."""
-
-    def named(*args, **kwargs):
-        return create_model(variant, *args, **kwargs)
-
-    signature = inspect.signature(create_model)
-    parameters = [p.replace(default=variant) if p.name == "name" else p for p in signature.parameters.values()]
-    config = VARIANTS[variant]
-    _, first_argument, rest = (create_model.__doc__ or "").partition("        include_top:")
-    named.__name__ = named.__qualname__ = function_name
-    named.__signature__ = signature.replace(parameters=parameters[1:])
-    named.__doc__ = (
-        f"Builds {variant}: {config.depths} blocks of {config.dims} channels.\n\n    Args:\n{first_argument}{rest}"
-    )
-    return named
-
-
-MambaOutFemto = _named("MambaOutFemto", "mambaout_femto")
-MambaOutKobe = _named("MambaOutKobe", "mambaout_kobe")
-MambaOutTiny = _named("MambaOutTiny", "mambaout_tiny")
-MambaOutSmall = _named("MambaOutSmall", "mambaout_small")
-MambaOutBase = _named("MambaOutBase", "mambaout_base")
-MambaOutSmallRW = _named("MambaOutSmallRW", "mambaout_small_rw")
-MambaOutBaseShortRW = _named("MambaOutBaseShortRW", "mambaout_base_short_rw")
-MambaOutBaseTallRW = _named("MambaOutBaseTallRW", "mambaout_base_tall_rw")
-MambaOutBaseWideRW = _named("MambaOutBaseWideRW", "mambaout_base_wide_rw")
-MambaOutBasePlusRW = _named("MambaOutBasePlusRW", "mambaout_base_plus_rw")

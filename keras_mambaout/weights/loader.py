@@ -4,17 +4,18 @@ import logging
 import os
 
 import h5py
+import keras
 import numpy as np
 
 from keras_mambaout.weights import name_map
-from keras_mambaout.weights.download import download
 from keras_mambaout.weights.files import read_tensors, write_safetensors
+from keras_mambaout.weights.hub import download
 from keras_mambaout.weights.pretrained import PublishedWeights, resolve_weights
 
 logger = logging.getLogger("keras_mambaout")
 
 
-def load_weights(model, weights, revision=None):
+def load_weights(model: keras.Model, weights: str | os.PathLike | None, revision: str | None = None) -> list[str]:
     """Fills a MambaOut model with published or saved weights.
 
     Every tensor of the file must have its variable, every variable its tensor, of the same shape
@@ -47,7 +48,11 @@ def load_weights(model, weights, revision=None):
     keras_mambaout.load_weights(backbone, "imagenet")
     ```
     """
-    source = resolve_weights(weights, model.config)
+    return fill(model, resolve_weights(weights, model.config), revision)
+
+
+def fill(model: keras.Model, source: PublishedWeights | str | None, revision: str | None = None) -> list[str]:
+    """Does what `load_weights` does with what `resolve_weights` returned."""
     if source is None:
         return []
     path = download(source, revision) if isinstance(source, PublishedWeights) else source
@@ -62,7 +67,7 @@ def load_weights(model, weights, revision=None):
     return fresh
 
 
-def save_safetensors(model, path):
+def save_safetensors(model: keras.Model, path: str | os.PathLike) -> None:
     """Writes a model's weights under timm's names, in timm's layout.
 
     The file loads into timm's model of the same variant with `strict=True`, and here with

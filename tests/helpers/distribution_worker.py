@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mambaout import layers
-from keras_mambaout.models.optimizer_first import OptimizerFirst
+from keras_mambaout.models.mixins import OptimizerFirst
 from keras_mambaout.training.distribution import distribute
 
 BACKEND = keras.backend.backend()

@@ -21,8 +21,8 @@ FORMULATIONS = ["native", "shifted"] if BACKEND == "jax" else ["native"]
 @pytest.fixture
 def formulation():
     """Sets the formulation of the depthwise convolution for one test."""
-    yield keras_mambaout.config.set_depthwise_conv
-    keras_mambaout.config.set_depthwise_conv("auto")
+    yield kernels.set_depthwise_conv
+    kernels.set_depthwise_conv("auto")
 
 
 def single_layer_model(layer, shape, dtype="float32"):
@@ -88,8 +88,8 @@ def test_depthwise_conv_is_that_of_keras(formulation, name, shape, kernel_size, 
 @pytest.mark.parametrize("name", FORMULATIONS)
 def test_the_formulation_can_be_chosen_and_changes_nothing_but_rounding(formulation, name):
     formulation(name)
-    assert keras_mambaout.config.get_depthwise_conv() == name
-    assert keras_mambaout.config.choose_depthwise_conv(BACKEND, "gpu") == name
+    assert kernels.get_depthwise_conv() == name
+    assert kernels.choose_depthwise_conv(BACKEND, "gpu") == name
     model = keras_mambaout.create_model("mambaout_test", weights=None, input_shape=(32, 32, 3))
     x = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
     chosen = model.predict(x, verbose=0)
@@ -99,7 +99,7 @@ def test_the_formulation_can_be_chosen_and_changes_nothing_but_rounding(formulat
 
 
 def test_automatic_choice_by_backend_and_device():
-    choose = keras_mambaout.config.choose_depthwise_conv
+    choose = kernels.choose_depthwise_conv
     assert choose("jax", "cpu") == "shifted"
     assert [choose("jax", "gpu"), choose("jax", "tpu"), choose("tensorflow", "cpu"), choose("torch", "cpu")] == [
         "native"

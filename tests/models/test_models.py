@@ -11,6 +11,8 @@ from small_model import create, predict
 
 import keras_mambaout
 from keras_mambaout.config import VARIANTS
+from keras_mambaout.models import factories
+from keras_mambaout.weights import PUBLISHED, loader, pretrained
 
 DIMS = VARIANTS["mambaout_test"].dims
 
@@ -34,13 +36,42 @@ class TestFactories:
             assert ours[parameter].default == keras_own[parameter].default
         assert ours["name"].default == variant
         assert list(ours)[:8] == list(keras_own)[:8]
-        assert factory.__name__ == name and variant in factory.__doc__ and "Args:" in factory.__doc__
+        assert factory.__name__ == name
+
+    @pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "mambaout_test"])
+    def test_each_function_is_create_model_with_the_numbers_of_the_table(self, variant, monkeypatch):
+        factory = getattr(keras_mambaout, function_name(variant))
+        parameters = list(inspect.signature(factory).parameters.values())
+        others = list(inspect.signature(keras_mambaout.create_model).parameters.values())[1:]
+        assert parameters == [p.replace(default=variant, annotation=str) if p.name == "name" else p for p in others]
+        assert all(f"        {p.name}: " in keras_mambaout.create_model.__doc__ for p in others)
+        depths, dims = (", ".join(map(str, sizes)) for sizes in (VARIANTS[variant].depths, VARIANTS[variant].dims))
+        millions = VARIANTS[variant].count_parameters() / 1e6
+        top1 = next(entry.top1 for entry in PUBLISHED.values() if entry.variant == variant)
+        for fact in (
+            f"Builds {variant}: {depths} blocks of {dims} channels.",
+            f"{millions:.1f} million parameters; {top1:.1f} % top-1",
+            "The arguments are those of `create_model`.",
+        ):
+            assert fact in factory.__doc__
+        given = {p.name: p.name for p in parameters}
+        monkeypatch.setattr(factories, "create_model", lambda variant, **arguments: (variant, arguments))
+        assert factory(**given) == (variant, given)
 
     def test_defaults(self):
         model = keras_mambaout.MambaOutFemto(weights=None)
         assert isinstance(model, keras_mambaout.MambaOutClassifier)
         assert model.name == "mambaout_femto"
         assert model.input_shape == (None, None, None, 3) and model.output_shape == (None, 1000)
+
+    @pytest.mark.parametrize("include_top", [True, False])
+    def test_weights_are_looked_up_and_read_once(self, include_top, seeded_file, monkeypatch):
+        calls = []
+        for module, function in ((pretrained, "resolve_config"), (loader, "read_tensors")):
+            original = getattr(module, function)
+            monkeypatch.setattr(module, function, lambda x, f=function, o=original: calls.append(f) or o(x))
+        create(seeded_file("mambaout_test"), include_top=include_top)
+        assert calls == ["resolve_config", "read_tensors"]
 
     def test_list_models(self):
         assert keras_mambaout.list_models() == list(VARIANTS)

@@ -21,7 +21,7 @@ from keras_mambaout.detection.rcnn.rpn_head import RPNHead
 from keras_mambaout.detection.rcnn.targets import box_targets, mask_targets, proposal_targets
 from keras_mambaout.detection.rows import gather
 from keras_mambaout.models.dense_prediction import ALL_LEVELS, dense_prediction_backbone
-from keras_mambaout.models.label_checks import LabelCheckMixin
+from keras_mambaout.models.mixins import LabelCheckMixin
 from keras_mambaout.serialization import PACKAGE
 
 BOX_SIZE, MASK_SIZE = 7, 14  # sides of the features that the heads get

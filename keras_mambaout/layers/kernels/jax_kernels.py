@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import keras
 from jax import lax
 
-from keras_mambaout.config import SHIFTED_ON, choose_depthwise_conv, get_depthwise_conv
 from keras_mambaout.layers.kernels import keras_kernels
+from keras_mambaout.layers.kernels.formulations import SHIFTED_ON, choose_depthwise_conv, get_depthwise_conv
 from keras_mambaout.layers.kernels.jax_shifted_conv import shifted_conv
 
 FEW_CHANNELS = 4  # of images, for which XLA's CPU convolution is slow (28 ms instead of 7 in femto's stem)

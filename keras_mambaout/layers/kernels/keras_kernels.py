@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from keras_mambaout.config import choose_depthwise_conv
+from keras_mambaout.layers.kernels.formulations import choose_depthwise_conv
 
 
 def dense(x, kernel, bias):

@@ -2,7 +2,7 @@
 
 from torch.nn import functional
 
-from keras_mambaout.config import choose_depthwise_conv
+from keras_mambaout.layers.kernels.formulations import choose_depthwise_conv
 
 
 def dense(x, kernel, bias):

@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_mambaout.arguments import check_number, check_positive_integer, check_rate
 from keras_mambaout.models.dense_prediction import ALL_LEVELS, dense_prediction_backbone
-from keras_mambaout.models.label_checks import LabelCheckMixin
+from keras_mambaout.models.mixins import LabelCheckMixin
 from keras_mambaout.segmentation.labels import LabelMaps, check_same_size
 from keras_mambaout.segmentation.uper.auxiliary_head import AuxiliaryHead
 from keras_mambaout.segmentation.uper.losses import counted_pixels, cross_entropy

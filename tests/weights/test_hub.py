@@ -8,7 +8,7 @@ from hub_server import HubServer
 from huggingface_hub import constants
 
 import keras_mambaout
-from keras_mambaout.weights.download import DownloadError, download
+from keras_mambaout.weights.hub import DownloadError, download
 from keras_mambaout.weights.pretrained import PUBLISHED, PublishedWeights
 
 URL = "{endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}"  # the hub library's own template
