@@ -33,6 +33,7 @@ from keras_mambaout.weights.hub import DownloadError
 from keras_mambaout.preprocessing.reading import load_image
 from keras_mambaout.preprocessing.imagenet import decode_predictions, preprocess_input, resize_and_center_crop
 from keras_mambaout.preprocessing.fitting import letterbox
+from keras_mambaout.serialization import serializable_later
 
 if TYPE_CHECKING:  # at run time `__getattr__` imports them
     from keras_mambaout import classification, compare, detection, integrations, segmentation, training, visualization
@@ -83,6 +84,13 @@ __all__ = [
 ]
 
 _PACKAGES = ("classification", "detection", "segmentation", "training", "visualization", "integrations", "compare")
+_SAVED = {  # classes of those packages that a .keras file may hold
+    "training": ("AdamW", "WarmupCosine", "WarmupPolynomial", "WarmupSteps"),
+    "detection": ("MaskRCNN", "FeaturePyramid", "RPNHead", "BoxHead", "MaskHead", "MultiClassNonMaxSuppression"),
+    "segmentation": ("UperNet", "PyramidPooling", "UPerHead", "AuxiliaryHead", "ConvNormReLU"),
+}
+for _package, _names in _SAVED.items():
+    serializable_later(f"{__name__}.{_package}", _names)
 
 
 def __getattr__(name):

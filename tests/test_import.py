@@ -5,7 +5,6 @@ import pkgutil
 import subprocess
 import sys
 
-import keras
 import pytest
 from paths import ROOT
 
@@ -22,6 +21,23 @@ print(keras.backend.backend() != "tensorflow" and "tensorflow" in sys.modules)
 print(sorted(name for name in sys.modules if name.startswith("keras_mambaout.") and name.count(".") == 1))
 print(set(keras_mambaout.__all__) <= set(dir(keras_mambaout)))
 print(keras_mambaout.detection.mask_rcnn.__name__, "keras_mambaout.detection" in sys.modules)
+"""
+LATER = """
+import sys
+import keras
+import keras_mambaout
+
+before = dict(keras.saving.get_custom_objects())
+assert "keras_mambaout.{package}" not in sys.modules
+stand_in = before["keras_mambaout>" + keras_mambaout._SAVED["{package}"][0]]
+try:
+    stand_in.from_config({{"unknown": 0}})
+except Exception as error:
+    assert not isinstance(error, RecursionError), error
+assert "keras_mambaout.{package}" in sys.modules
+after = keras.saving.get_custom_objects()
+print(sorted(name.split(">")[1] for name, cls in after.items()
+             if name.startswith("keras_mambaout>") and cls.__module__.startswith("keras_mambaout.{package}.")))
 """
 FOUNDATION = ["arguments", "config", "files", "layers", "models", "preprocessing", "serialization", "weights"]
 PACKAGES = [f"keras_mambaout.{name}" for name in ("models", "weights", "layers", "layers.kernels")]
@@ -43,8 +59,12 @@ def test_unknown_names():
         keras_mambaout.detektion  # noqa: B018
 
 
-def test_registered_names_are_those_of_saved_files():
-    assert keras.saving.get_registered_name(keras_mambaout.MambaOutBackbone) == "keras_mambaout>MambaOutBackbone"
+@pytest.mark.parametrize("package", keras_mambaout._SAVED)
+def test_keras_finds_the_classes_of_packages_that_are_not_imported(package):
+    """Each with all that it registers, in a fresh process, in which nothing else has imported it."""
+    result = subprocess.run([sys.executable, "-c", LATER.format(package=package)], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == str(sorted(keras_mambaout._SAVED[package]))
 
 
 @pytest.mark.parametrize("package", PACKAGES)
