@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_mambaout.arguments import check_positive_integer
-from keras_mambaout.models.outputs import gives_logits
+from keras_mambaout.models.classifier import gives_logits
 from keras_mambaout.preprocessing.imagenet import resize_and_center_crop
 
 
