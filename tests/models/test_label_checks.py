@@ -8,7 +8,7 @@ import pytest
 from keras import ops
 
 from keras_mambaout.detection.labels import ObjectLabels
-from keras_mambaout.models.label_checks import LabelCheckMixin
+from keras_mambaout.models.mixins import LabelCheckMixin
 from keras_mambaout.segmentation.labels import LabelMaps
 
 
