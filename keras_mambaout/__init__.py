@@ -8,7 +8,7 @@ are imported when they are used: `keras_mambaout.detection.mask_rcnn` or
 import importlib
 from typing import TYPE_CHECKING
 
-from keras_mambaout import config
+from keras_mambaout import config, training  # training: so that Keras loads the optimizers of saved models
 from keras_mambaout.config import MambaOutConfig
 from keras_mambaout.models.factories import (
     MambaOutFemto,

@@ -1,39 +1,52 @@
 """The recipe for Mask R-CNN on COCO."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import keras
 
 from keras_mambaout.arguments import check_number, check_positive_integer
+from keras_mambaout.config import DENSE_PREDICTION_DROP_PATH_RATES
+from keras_mambaout.detection.dataset import CocoDataset
+from keras_mambaout.detection.evaluation import CocoMeanAveragePrecision
 from keras_mambaout.detection.resizing import ResizeRule
-from keras_mambaout.training.recipe import DensePredictionRecipe
-from keras_mambaout.training.schedule import WarmupSteps
+from keras_mambaout.training.recipe import TrainingRecipe, check_steps
+from keras_mambaout.training.schedule import Warmup, milestones
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class InstanceSegmentationRecipe(DensePredictionRecipe):
+class InstanceSegmentationRecipe(TrainingRecipe):
     """The numbers of a Mask R-CNN training; the defaults are the paper's on COCO, the schedule "1x".
 
-    The learning rate follows the batch size, as in `ClassificationRecipe`.
+    Start with `InstanceSegmentationRecipe.paper(variant)`, and change numbers with `dataclasses.replace`.
+
+    The learning rate follows the batch size: `learning_rate = base_learning_rate * batch_size / base_batch_size`. It
+    rises linearly in the warm-up, then stays, divided by 10 at each milestone.
 
     Args:
         epochs: Passes over the training images.
-        batch_size: Images that a weight update is computed from, over all accumulated steps.
+        batch_size: Images per weight update, over all accumulated steps.
         base_learning_rate: Highest learning rate at `base_batch_size`.
         base_batch_size: The batch size that `base_learning_rate` is meant for.
         milestones: Epochs after which the learning rate is divided by 10.
         warmup_steps: Updates of linear warm-up, at most those of the first epoch.
         warmup_learning_rate: Learning rate of the first update.
         weight_decay: Of AdamW, on matrices and kernels only.
-        beta_1, beta_2, epsilon: Of AdamW.
-        drop_path_rate: Stochastic depth of the backbone, in `[0, 1)`; for `mask_rcnn`.
+        beta_1: Of AdamW.
+        beta_2: Of AdamW.
+        epsilon: Of AdamW.
+        drop_path_rate: Stochastic depth of the backbone, in `[0, 1)`; pass it to `mask_rcnn`.
         shortest_edge: Short side of the images in pixels.
-        longest_edge: At most this long is the long side.
-        image_size: Instead of `shortest_edge` and `longest_edge` one size to fit in, an integer or `(H, W)`: batches of one
-            shape, which JAX compiles once. `None` for the sides.
+        longest_edge: The long side is at most this long.
+        image_size: Instead of `shortest_edge` and `longest_edge` one size to fit in, an integer or `(H, W)`: batches
+            of one shape, which JAX compiles once. `None` for the edges.
         flip: Probability of mirroring.
-        max_boxes: Objects of an image, the largest, that are learned from.
+        max_boxes: Objects per image, the largest, that are learned from.
         mask_size: Side of their masks in the frames of their boxes.
-        ema_momentum: As in `ClassificationRecipe`.
-        clip_norm: As in `ClassificationRecipe`.
+        ema_momentum: Decay of an exponential moving average of the weights per update, such as 0.9999, or `None`.
+        clip_norm: Largest norm of all gradients together, or `None`.
 
     Raises:
         ValueError: If a number is out of range.
@@ -45,30 +58,30 @@ class InstanceSegmentationRecipe(DensePredictionRecipe):
     history = train(model, recipe, data, val_data, "output/instances")
     ```
 
-    Source: [Yu and Wang, CVPR 2025](https://arxiv.org/abs/2405.07992), section on COCO, and the
-    [configurations of Swin Transformer](https://github.com/SwinTransformer/Swin-Transformer-Object-Detection), which
-    it is based on.
+    Source: [Yu and Wang, CVPR 2025](https://arxiv.org/abs/2405.07992), section on COCO, which is based on the
+    [configurations of Swin Transformer](https://github.com/SwinTransformer/Swin-Transformer-Object-Detection).
     """
 
     epochs: int = 12
     batch_size: int = 16
     base_learning_rate: float = 1e-4
     base_batch_size: int = 16
-    milestones: tuple = (8, 11)
+    milestones: tuple[int, ...] = (8, 11)
     warmup_steps: int = 1000
     warmup_learning_rate: float = 1e-7
     shortest_edge: int = 800
     longest_edge: int = 1333
-    image_size: int | tuple | None = None
+    image_size: int | tuple[int, int] | None = None
     flip: float = 0.5
     max_boxes: int = 100
     mask_size: int = 112
 
-    monitor = "val_segm_AP"  # what the best checkpoint is chosen by
+    monitor = "val_segm_AP"
+    drop_path_rates = DENSE_PREDICTION_DROP_PATH_RATES
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("epochs", "max_boxes", "mask_size"):
+        for name in ("max_boxes", "mask_size"):
             check_positive_integer(name, getattr(self, name))
         for epoch in self.milestones:
             check_positive_integer("milestones", epoch)
@@ -77,42 +90,56 @@ class InstanceSegmentationRecipe(DensePredictionRecipe):
         ResizeRule(**self.resizing)
 
     @property
-    def resizing(self):
-        """How images are resized, as arguments of `CocoDataset.batches`."""
+    def resizing(self) -> dict[str, Any]:
+        """How images are resized, as arguments of `CocoDataset.batches` and `evaluate_detector`."""
         if self.image_size is not None:
             return {"image_size": self.image_size}
         return {"shortest_edge": self.shortest_edge, "longest_edge": self.longest_edge}
 
-    def schedule(self, steps_per_epoch, accumulate=1):
+    def schedule(self, steps_per_epoch: int, accumulate: int = 1) -> Warmup:
         """Returns the learning rate as a function of the number of batches, `accumulate` of which make an update."""
-        updates = check_positive_integer("steps_per_epoch", steps_per_epoch) / accumulate
-        milestones = [round(epoch * updates) for epoch in self.milestones]
+        check_steps(steps_per_epoch, accumulate)
+        updates = steps_per_epoch / accumulate
+        constant = milestones(self.learning_rate, [round(epoch * updates) for epoch in self.milestones])
         warmup, start = min(self.warmup_steps, int(updates)), min(self.warmup_learning_rate, self.learning_rate)
-        return WarmupSteps(self.learning_rate, milestones, 0.1, warmup, start, accumulate)
+        return Warmup(constant, warmup, start, accumulate)
 
-    def batches(self, data, batch_size, seed=0, epochs=None, shard=(0, 1)):
-        """Returns the batches of a `CocoDataset` for training.
+    def batches(
+        self,
+        data: CocoDataset,
+        batch_size: int,
+        seed: int = 0,
+        epochs: tuple[int, int] | None = None,
+        shard: tuple[int, int] = (0, 1),
+    ) -> Any:
+        """Returns batches of images and their objects with masks, a `tf.data.Dataset`.
 
-        Order and mirroring of an epoch are a function of `seed` and its number.
+        Args:
+            data: A `CocoDataset`.
+            batch_size: As for `CocoDataset.batches`, and so are the next three.
+            seed: See above.
+            epochs: See above.
+            shard: See above.
         """
-        return data.batches(
-            batch_size,
-            training=True,
-            seed=seed,
-            epochs=epochs,
-            shard=shard,
-            **self.resizing,
-            flip=self.flip,
-            masks=True,
-            mask_size=self.mask_size,
-            max_boxes=self.max_boxes,
-            sizes=True,
-        )
+        options = {**self._labels, "training": True, "flip": self.flip}
+        streams = [
+            data.batches(batch_size, **options, seed=seed + self.epochs * epoch) for epoch in range(*epochs or (0, 1))
+        ]
+        return functools.reduce(lambda before, stream: before.concatenate(stream), streams)
 
-    def validation(self, data, batch_size):
-        """Returns how `train` gets losses on data for validation, as `ClassificationRecipe.validation` does.
+    def validation(self, val_data: CocoDataset, batch_size: int) -> Callable[[tuple[int, int]], Any]:
+        """Returns a function of a shard, `(index, count)`, that makes the batches for `validation_data`.
 
-        AP is measured by a callback, `keras_mambaout.evaluation.CocoMeanAveragePrecision`.
+        They give the losses; AP is measured by what `callbacks` returns.
         """
-        options = {"masks": True, "mask_size": self.mask_size, "max_boxes": self.max_boxes, "sizes": True}
-        return lambda shard: data.batches(batch_size, shard=shard, **self.resizing, **options)
+        make = functools.partial(val_data.batches, batch_size, **self._labels)
+        return lambda shard: make()
+
+    def callbacks(self, val_data: CocoDataset, batch_size: int) -> list[keras.callbacks.Callback]:
+        """Returns the callback that measures the AP of boxes and masks after each epoch."""
+        return [CocoMeanAveragePrecision(val_data, batch_size, **self.resizing, iou_type=("bbox", "segm"))]
+
+    @property
+    def _labels(self):
+        masks = {"masks": True, "mask_size": self.mask_size, "max_boxes": self.max_boxes}
+        return {**self.resizing, **masks, "sizes": True}

@@ -1,40 +1,50 @@
 """The recipe for UperNet on ADE20K."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import keras
 
 from keras_mambaout.arguments import check_edges, check_number, check_positive_integer, check_positive_number
+from keras_mambaout.config import DENSE_PREDICTION_DROP_PATH_RATES
 from keras_mambaout.segmentation.augmentation import SegmentationAugmentation
-from keras_mambaout.training.recipe import DensePredictionRecipe
-from keras_mambaout.training.schedule import WarmupPolynomial
+from keras_mambaout.segmentation.dataset import SegmentationDataset
+from keras_mambaout.segmentation.evaluation import SegmentationMeanIoU
+from keras_mambaout.training.recipe import TrainingRecipe, check_steps
+from keras_mambaout.training.schedule import Warmup, polynomial
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SemanticSegmentationRecipe(DensePredictionRecipe):
+class SemanticSegmentationRecipe(TrainingRecipe):
     """The numbers of a UperNet training; the defaults are the paper's on ADE20K.
 
-    The learning rate follows the batch size, as in `ClassificationRecipe`.
+    Start with `SemanticSegmentationRecipe.paper(variant)`, and change numbers with `dataclasses.replace`.
+
+    The learning rate follows the batch size: `learning_rate = base_learning_rate * batch_size / base_batch_size`. It
+    rises linearly in the warm-up, then falls as a polynomial.
 
     Args:
         epochs: Passes over the training images; 127 are 160,000 updates with the 20,210 images of ADE20K.
         iterations: Updates after which the learning rate is 0, at most those of all epochs.
-        batch_size: Images that a weight update is computed from, over all accumulated steps.
+        batch_size: Images per weight update, over all accumulated steps.
         base_learning_rate: Highest learning rate at `base_batch_size`.
         base_batch_size: The batch size that `base_learning_rate` is meant for.
-        power: Of the polynomial that the learning rate falls by; 1 is a straight line.
+        power: Of the polynomial; 1 is a straight line.
         warmup_steps: Updates of linear warm-up, at most a tenth of all.
         warmup_learning_rate: Learning rate of the first update.
         weight_decay: Of AdamW, on matrices and kernels only.
-        beta_1, beta_2, epsilon: Of AdamW.
-        drop_path_rate: Stochastic depth of the backbone, in `[0, 1)`; for `upernet`.
+        beta_1: Of AdamW.
+        beta_2: Of AdamW.
+        epsilon: Of AdamW.
+        drop_path_rate: Stochastic depth of the backbone, in `[0, 1)`; pass it to `upernet`.
         crop_size: Side of the crops in pixels.
         shortest_edge: Short side of the images in pixels, before random scaling.
-        longest_edge: At most this long is the long side.
-        scale_range: Of `SegmentationAugmentation`, and so are the next three.
-        cat_max_ratio: See above.
-        flip: See above.
-        photometric_distortion: See above.
-        ema_momentum: As in `ClassificationRecipe`.
-        clip_norm: As in `ClassificationRecipe`.
+        longest_edge: The long side is at most this long.
+        augmentation: A `SegmentationAugmentation`, for training images.
+        ema_momentum: Decay of an exponential moving average of the weights per update, such as 0.9999, or `None`.
+        clip_norm: Largest norm of all gradients together, or `None`.
 
     Raises:
         ValueError: If a number is out of range.
@@ -43,12 +53,11 @@ class SemanticSegmentationRecipe(DensePredictionRecipe):
     ```python
     recipe = SemanticSegmentationRecipe.paper("mambaout_tiny")
     model = upernet("mambaout_tiny", data.num_classes, drop_path_rate=recipe.drop_path_rate)
-    history = train(model, recipe, data, output="output/scenes", callbacks=[SegmentationMeanIoU(val_data)])
+    history = train(model, recipe, data, val_data, "output/semantic")
     ```
 
-    Source: [Yu and Wang, CVPR 2025](https://arxiv.org/abs/2405.07992), section on ADE20K, and the
-    [configurations of Swin Transformer](https://github.com/SwinTransformer/Swin-Transformer-Semantic-Segmentation),
-    which it is based on.
+    Source: [Yu and Wang, CVPR 2025](https://arxiv.org/abs/2405.07992), section on ADE20K, which is based on the
+    [configurations of Swin Transformer](https://github.com/SwinTransformer/Swin-Transformer-Semantic-Segmentation).
     """
 
     epochs: int = 127
@@ -62,55 +71,60 @@ class SemanticSegmentationRecipe(DensePredictionRecipe):
     crop_size: int = 512
     shortest_edge: int = 512
     longest_edge: int = 2048
-    scale_range: tuple = (0.5, 2.0)
-    cat_max_ratio: float = 0.75
-    flip: float = 0.5
-    photometric_distortion: bool = True
+    augmentation: SegmentationAugmentation = dataclasses.field(default_factory=SegmentationAugmentation)
 
-    monitor = "val_mIoU"  # what the best checkpoint is chosen by
+    monitor = "val_mIoU"
+    drop_path_rates = DENSE_PREDICTION_DROP_PATH_RATES
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("epochs", "iterations", "crop_size"):
+        for name in ("iterations", "crop_size"):
             check_positive_integer(name, getattr(self, name))
         check_positive_number("power", self.power)
         check_number("warmup_steps", self.warmup_steps)
         check_edges(self.shortest_edge, self.longest_edge)
-        _ = self.augmentation  # checks its numbers
 
     @property
-    def augmentation(self):
-        """The augmentation of training images."""
-        return SegmentationAugmentation(
-            scale_range=self.scale_range,
-            cat_max_ratio=self.cat_max_ratio,
-            flip=self.flip,
-            photometric_distortion=self.photometric_distortion,
-        )
-
-    @property
-    def sizes(self):
+    def sizes(self) -> dict[str, int]:
         """The sizes of images and crops, as arguments of `SegmentationDataset.batches` and `evaluate_segmenter`."""
         return {"crop_size": self.crop_size, "shortest_edge": self.shortest_edge, "longest_edge": self.longest_edge}
 
-    def schedule(self, steps_per_epoch, accumulate=1):
+    def schedule(self, steps_per_epoch: int, accumulate: int = 1) -> Warmup:
         """Returns the learning rate as a function of the number of batches, `accumulate` of which make an update."""
-        updates = self.epochs * check_positive_integer("steps_per_epoch", steps_per_epoch) // accumulate
-        total = max(min(self.iterations, updates), 1)
+        check_steps(steps_per_epoch, accumulate)
+        total = max(min(self.iterations, self.epochs * steps_per_epoch // accumulate), 1)
         warmup, start = min(self.warmup_steps, total // 10), min(self.warmup_learning_rate, self.learning_rate)
-        return WarmupPolynomial(self.learning_rate, total, self.power, warmup, start, 0.0, accumulate)
+        return Warmup(polynomial(self.learning_rate, total, self.power), warmup, start, accumulate)
 
-    def batches(self, data, batch_size, seed=0, epochs=None, shard=(0, 1)):
-        """Returns the batches of a `SegmentationDataset` for training.
+    def batches(
+        self,
+        data: SegmentationDataset,
+        batch_size: int,
+        seed: int = 0,
+        epochs: tuple[int, int] | None = None,
+        shard: tuple[int, int] = (0, 1),
+    ) -> Any:
+        """Returns batches of augmented crops and their label maps, a `tf.data.Dataset`.
 
-        Order and augmentation of an epoch are a function of `seed` and its number.
+        Args:
+            data: A `SegmentationDataset`.
+            batch_size: As for `SegmentationDataset.batches`, and so are the next three.
+            seed: See above.
+            epochs: See above.
+            shard: See above.
         """
         options = {**self.sizes, "training": True, "augmentation": self.augmentation}
-        return data.batches(batch_size, **options, seed=seed, epochs=epochs, shard=shard)
+        return data.batches(batch_size, **options, seed=seed, epochs=epochs)
 
-    def validation(self, data, batch_size):
-        """Returns how `train` gets the loss on data for validation, on the centres of its images.
+    def validation(self, val_data: SegmentationDataset, batch_size: int) -> Callable[[tuple[int, int]], Any]:
+        """Returns a function of a shard, `(index, count)`, that makes the batches for `validation_data`.
 
-        The mean intersection over union is measured by a callback, `keras_mambaout.evaluation.SegmentationMeanIoU`.
+        They give the loss on the centres of the images; mIoU is measured by what `callbacks` returns.
         """
-        return lambda shard: data.batches(batch_size, **self.sizes, shard=shard)
+        make = functools.partial(val_data.batches, batch_size, **self.sizes)
+        return lambda shard: make()
+
+    def callbacks(self, val_data: SegmentationDataset, batch_size: int) -> list[keras.callbacks.Callback]:
+        """Returns the callback that measures mIoU after each epoch, `batch_size` windows at a time."""
+        stride = max(1, 2 * self.crop_size // 3)
+        return [SegmentationMeanIoU(val_data, **self.sizes, stride=stride, batch_size=batch_size)]

@@ -1,10 +1,12 @@
 """Checkpoints that survive a kill, and a full disk, at any moment."""
 
+import contextlib
 import math
 import os
 import re
 import shutil
 import zipfile
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -27,27 +29,29 @@ class BestAndLast(keras.callbacks.Callback):
 
     Args:
         folder: Where the files are written.
-        monitor: The log that says what is best, the highest; without it in the logs only `last.keras` is written.
+        monitor: The log whose highest value is the best; in epochs without it only `last.keras` is written.
         best: Value of a `best.keras` that is there already.
-        ema: A `keras.callbacks.SwapEMAWeights`, if averaged weights are to be saved instead of the latest.
-        devices: The `Devices` of `distribute`: of several processes, which all have this callback, one writes.
+        ema: A `keras.callbacks.SwapEMAWeights`, to save averaged weights instead of the latest.
+        devices: The `Devices` of `distribute`: all processes have this callback, the first one writes.
     """
 
-    def __init__(self, folder, monitor="val_accuracy", best=None, ema=None, devices=None):
+    def __init__(
+        self,
+        folder: str,
+        monitor: str = "val_accuracy",
+        best: float | None = None,
+        ema: keras.callbacks.SwapEMAWeights | None = None,
+        devices: Devices | None = None,
+    ) -> None:
         super().__init__()
         self.folder, self.monitor, self.ema, self.devices = folder, monitor, ema, devices or Devices()
         self.best = -math.inf if best is None else best
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.ema:
-            self.ema.on_test_begin()  # as fit does for validation
-        try:
+        with averaged(self.ema):
             if self.devices.chief:
                 with self.devices.alone():
                     self._save((logs or {}).get(self.monitor, -math.inf))
-        finally:
-            if self.ema:
-                self.ema.on_test_end()
 
     def _save(self, value):
         last, best = (os.path.join(self.folder, name) for name in ("last.keras", "best.keras"))
@@ -57,16 +61,28 @@ class BestAndLast(keras.callbacks.Callback):
             self.best = value
 
 
+@contextlib.contextmanager
+def averaged(ema: keras.callbacks.SwapEMAWeights | None) -> Iterator[None]:
+    """A context in which the model has its averaged weights, as during validation in `fit`; `None` changes nothing."""
+    if ema:
+        ema.on_test_begin()
+    try:
+        yield
+    finally:
+        if ema:
+            ema.on_test_end()
+
+
 class Backup(keras.callbacks.Callback):
     """Keeps what a killed training needs to go on: weights, optimizer and random state, after each epoch.
 
-    `keras.callbacks.BackupAndRestore` does the same, but writes over its last backup, and the number of the
+    `keras.callbacks.BackupAndRestore` does the same, but overwrites its last backup, and writes the number of the
     epoch into a second file: killed between the two, a run repeats an epoch on the new weights. Here the
-    number is in the name of the file, which gets its name when it is complete. It is a NumPy file, since
-    the HDF5 library ends the process where a disk is full.
+    number is in the name of the file, which gets its name when it is complete. It is a NumPy file, because
+    the HDF5 library ends the process when a disk is full.
 
     Args:
-        folder: Where the backup is kept; a run has one of its own.
+        folder: Where the backup is kept, a different folder for each run.
         devices: As for `BestAndLast`.
 
     Example:
@@ -76,17 +92,17 @@ class Backup(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, folder, devices=None):
+    def __init__(self, folder: str, devices: Devices | None = None) -> None:
         super().__init__()
         self.folder, self.devices = folder, devices or Devices()
-        self.generators = {}  # PyTorch's, to be brought back
+        self.generators = {}  # PyTorch's random states, to be restored when `fit` begins
 
-    def epoch(self):
-        """Returns how many epochs the backup has behind it, 0 if there is none."""
+    def epoch(self) -> int:
+        """Returns how many epochs the backup was trained for, 0 if there is none."""
         return max(self._epochs(), default=0)
 
-    def restore(self, model):
-        """Brings a compiled model back to the backup and returns its epochs; without one it does nothing."""
+    def restore(self, model: keras.Model) -> int:
+        """Restores a compiled model from the backup, if there is one, and returns how many epochs that has."""
         epoch = self.epoch()
         if epoch:
             model.optimizer.build(model.trainable_variables)
@@ -129,8 +145,8 @@ class Backup(keras.callbacks.Callback):
         wrong |= {name for name in set(values) & set(variables) if values[name].shape != tuple(variables[name].shape)}
         if wrong:
             raise CheckpointError(
-                f"The backup {path!r} is of another model or optimizer: {len(wrong)} of its values have no variable of "
-                f"their shape, or variables no value, such as {sorted(wrong)[0]!r}."
+                f"The backup {path!r} is of a different model or optimizer: {len(wrong)} of its values have no variable "
+                f"of their shape, or variables no value, such as {sorted(wrong)[0]!r}."
             )
         return [(variables[name], value) for name, value in values.items()], generators
 
@@ -165,7 +181,7 @@ def _generators():
 
 
 def _set_generators(states):
-    """Brings PyTorch's generators back to what `_generators` has returned, those of devices that are here."""
+    """Sets PyTorch's generators to what `_generators` returned, those of devices that are here."""
     here = _generators().keys() & states.keys()
     if here:
         import torch

@@ -3,28 +3,31 @@
 import dataclasses
 import os
 import sys
+from collections.abc import Iterable
+from typing import Any
 
 import keras
 
 from keras_mambaout.extras import import_extra
-from keras_mambaout.training.checkpoints import Backup, BestAndLast
+from keras_mambaout.training.checkpoints import Backup, BestAndLast, averaged
 from keras_mambaout.training.distribution import Devices
+from keras_mambaout.training.recipe import TrainingRecipe
 from keras_mambaout.training.run_folder import RunFolder
 
 
 def train(
-    model,
-    recipe,
-    data,
-    val_data=None,
-    output="output/train",
-    accumulate=1,
-    seed=0,
-    resume=False,
-    strict=False,
-    devices=None,
-    callbacks=(),
-):
+    model: keras.Model,
+    recipe: TrainingRecipe,
+    data: Any,
+    val_data: Any = None,
+    output: str | os.PathLike = "output/train",
+    accumulate: int = 1,
+    seed: int = 0,
+    resume: bool = False,
+    strict: bool = False,
+    devices: Devices | None = None,
+    callbacks: Iterable[keras.callbacks.Callback] = (),
+) -> dict[str, list[float]]:
     """Trains a model by a recipe with `model.fit`, and keeps all there is to know about it in a folder.
 
     The folder gets `best.keras` (of the highest `recipe.monitor` in the logs) and `last.keras`, `history.csv`,
@@ -33,32 +36,35 @@ def train(
     `seed` and the epoch, and the backup has the states of optimizer and random numbers: such a run ends with
     the weights of one that was never interrupted.
 
+    With `val_data`, the recipe's callbacks measure after each epoch what `best.keras` is chosen by: the AP of masks
+    of an `InstanceSegmentationRecipe`, the mIoU of a `SemanticSegmentationRecipe`.
+
     Args:
-        model: A classifier, `(B, H, W, 3)` -> `(B, classes)`, a `MaskRCNN` or a `UperNet`; it is compiled here.
-        recipe: A `ClassificationRecipe`, an `InstanceSegmentationRecipe` for a `MaskRCNN`, or a `SemanticSegmentationRecipe` for a `UperNet`. Its
-            `drop_path_rate` is the model's matter, `create_model`, `mask_rcnn` and `upernet` take it.
-        data: A `ClassificationDataset`, a `CocoDataset` or a `SegmentationDataset`, for training.
-        val_data: Another one, or `None`.
+        model: A model of the recipe's task: a classifier `(B, H, W, 3)` -> `(B, classes)`, a `MaskRCNN` or a
+            `UperNet`. It is compiled here.
+        recipe: A `ClassificationRecipe`, `InstanceSegmentationRecipe` or `SemanticSegmentationRecipe`. Its
+            `drop_path_rate` is not set here: pass it to `create_model`, `mask_rcnn` or `upernet`.
+        data: A `ClassificationDataset`, `CocoDataset` or `SegmentationDataset`, for training.
+        val_data: Another one, for validation, or `None`.
         output: Folder, in which there may be no other run.
-        accumulate: Steps of `fit` a weight update is computed from, each of `recipe.batch_size / accumulate`
-            images: for machines whose memory does not take the batch.
+        accumulate: Steps of `fit` per weight update, each of `recipe.batch_size / accumulate` images: for machines
+            whose memory is too small for the batch.
         seed: Of the images' order and augmentation. For the model's kernels and drop path call
-            `keras.utils.set_random_seed` before it is made.
+            `keras.utils.set_random_seed` before the model is made.
         resume: Whether to go on with the run in `output`, if there is one.
         strict: Whether an unreadable image ends the run. Otherwise it is named, left out and counted.
         devices: What `distribute` yields, for several devices or hosts; the model must be made under it. All hosts
             must see the folder `output`; the first one writes.
-        callbacks: Further callbacks of `fit`, called before those that write, such as
-            `CocoMeanAveragePrecision`, which measures what an `InstanceSegmentationRecipe` chooses the best model by, or
-            `SegmentationMeanIoU` for a `SemanticSegmentationRecipe`. They measure after every epoch: `history.csv` has the columns of the
-            first.
+        callbacks: Further callbacks of `fit`, called after the recipe's and before those that write. One of the
+            class of a recipe's callback, such as `SegmentationMeanIoU(val_data, every=10)`, takes its place.
 
     Returns:
-        A dict from the name of a log (`"loss"`, `"val_accuracy"`, ...) to its values, one an epoch.
+        A dict from the name of a log (`"loss"`, `"val_accuracy"`, ...) to its values, one per epoch, NaN in epochs
+        without it.
 
     Raises:
         ValueError: If batches and devices do not fit, the classes of model and data differ, the folder has a run
-            of other settings, or a file cannot be written.
+            with other settings, or a file cannot be written.
         ImportError: If TensorBoard or TensorFlow, which reads the images, is not installed (extra `training`).
 
     Example:
@@ -76,49 +82,77 @@ def train(
             f"{type(recipe).__name__} trains on one device, got {devices.replicas}: use `devices=1`, with "
             "`accumulate` for a batch that is too large for it."
         )
-    step_batch = _step_batch(recipe.batch_size, accumulate, devices.replicas)
+    step_batch = recipe.step_batch_size(accumulate, devices.replicas)
     _check_classes(model, data, val_data)
     steps = data.steps_per_epoch(step_batch)
     recipe.compile(model, steps, accumulate)
 
     settings = {"model": model.name, "seed": seed, "accumulate": accumulate, "images": len(data)}
-    run = RunFolder(output, {**settings, "recipe": dataclasses.asdict(recipe)}, data.class_names, devices.chief)
+    run = RunFolder(
+        os.fspath(output), {**settings, "recipe": dataclasses.asdict(recipe)}, data.class_names, devices.chief
+    )
     backup = Backup(os.path.join(output, "backup"), devices)
     first = run.open(resume, backup)
     backup.restore(model)
     devices.prepare(model)
-
-    def batches(shard):
-        return recipe.batches(data, step_batch, seed=seed, epochs=(first, recipe.epochs), shard=shard)
-
-    val_batches = None if val_data is None else recipe.validation(val_data, step_batch)
     ema = keras.callbacks.SwapEMAWeights() if recipe.ema_momentum is not None else None
-    best = max((row[recipe.monitor] for row in run.rows if recipe.monitor in row), default=None)
-    callbacks = [*callbacks, *([ema] if ema else [])]
-    if strict:
-        callbacks.append(_StopAtUnreadable(data, val_data))
-    if devices.chief:
-        tensorboard = keras.callbacks.TensorBoard(os.path.join(output, "tensorboard"), write_graph=False)
-        callbacks += [tensorboard, keras.callbacks.CSVLogger(run.history, append=True)]
-    callbacks += [BestAndLast(output, recipe.monitor, best, ema, devices), backup]
-    new = {}
+    measuring = _measuring([] if val_data is None else recipe.callbacks(val_data, step_batch), list(callbacks), ema)
+    writing = _writing(run, recipe.monitor, ema, devices, backup)
     if first < recipe.epochs:
-        new = model.fit(
-            devices.feed(batches),
+        model.fit(
+            devices.feed(lambda shard: recipe.batches(data, step_batch, seed, (first, recipe.epochs), shard)),
             epochs=recipe.epochs,
             initial_epoch=first,
             steps_per_epoch=steps,
             shuffle=False,  # the data set does it
-            validation_data=None if val_batches is None else devices.feed(val_batches),
-            callbacks=callbacks,
+            validation_data=None if val_data is None else devices.feed(recipe.validation(val_data, step_batch)),
+            callbacks=[*measuring, *([_StopAtUnreadable(data, val_data)] if strict else []), *writing],
             verbose=(1 if sys.stdout.isatty() else 2) if devices.chief else 0,
-        ).history
+        )
         if ema and keras.backend.backend() == "jax":
             # Keras put the averages into the model by reference: whatever runs next would delete them there too.
             for variable in model.optimizer.variables:
                 variable.assign(variable.numpy())
-    names = new or (name for name in next(iter(run.rows), ()) if name != "epoch")
-    return {name: [row[name] for row in run.rows] + new.get(name, []) for name in names}
+    return run.columns()
+
+
+def _measuring(own, given, ema):
+    """Returns the recipe's callbacks, or those given in their place, and the other ones given."""
+    replaced = [callback for callback in own if any(isinstance(other, type(callback)) for other in given)]
+    instead = [callback for callback in given if isinstance(callback, tuple(map(type, replaced)))]
+    measuring = [callback for callback in own if callback not in replaced] + instead
+    if ema:
+        measuring = [_OnAverages(callback, ema) for callback in measuring]
+    return measuring + [callback for callback in given if callback not in instead]
+
+
+def _writing(run, monitor, ema, devices, backup):
+    """Returns the callbacks that write into the folder of the run, in their order."""
+    best = max((row[monitor] for row in run.rows if monitor in row), default=None)
+    callbacks = [ema] if ema else []
+    if devices.chief:
+        callbacks.append(keras.callbacks.TensorBoard(os.path.join(run.folder, "tensorboard"), write_graph=False))
+    history = keras.callbacks.LambdaCallback(on_epoch_end=run.append)
+    return [*callbacks, history, BestAndLast(run.folder, monitor, best, ema, devices), backup]
+
+
+class _OnAverages(keras.callbacks.Callback):
+    """Lets a callback measure the averaged weights at the end of an epoch: `best.keras` will have them."""
+
+    def __init__(self, callback, ema):
+        super().__init__()
+        self.callback, self.ema = callback, ema
+
+    def set_model(self, model):
+        super().set_model(model)
+        self.callback.set_model(model)
+
+    def on_train_begin(self, logs=None):
+        self.callback.on_train_begin(logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        with averaged(self.ema):
+            self.callback.on_epoch_end(epoch, logs)
 
 
 class _StopAtUnreadable(keras.callbacks.Callback):
@@ -129,22 +163,12 @@ class _StopAtUnreadable(keras.callbacks.Callback):
         self.datasets = [dataset for dataset in datasets if dataset is not None]
 
     def on_train_batch_end(self, batch, logs=None):
-        unreadable = [name for dataset in self.datasets for name in getattr(dataset, "unreadable", ())]
+        unreadable = [name for dataset in self.datasets for name in dataset.unreadable]
         if unreadable:
             raise ValueError(f"Unreadable images, with which a strict run ends: {', '.join(unreadable)}.")
 
     def on_epoch_end(self, epoch, logs=None):
         self.on_train_batch_end(None)
-
-
-def _step_batch(batch_size, accumulate, replicas):
-    parts = accumulate * replicas
-    if accumulate < 1 or batch_size % parts:
-        raise ValueError(
-            f"A batch of {batch_size} images does not go into {accumulate} accumulated steps on {replicas} device(s): "
-            f"take a multiple of {max(parts, 1)}."
-        )
-    return batch_size // accumulate
 
 
 def _check_classes(model, data, val_data):

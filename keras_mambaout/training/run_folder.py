@@ -2,28 +2,32 @@
 
 import csv
 import json
+import math
 import os
 
 from keras_mambaout.files import write_whole
+from keras_mambaout.training.checkpoints import Backup
+
+NOT_MEASURED = "NA"  # in history.csv
 
 
 class RunFolder:
-    """The folder of a run: its settings, the names of its classes, and one row of logs an epoch.
+    """The folder of a run: its settings, the names of its classes, and the logs of its epochs, one row each.
 
     Args:
-        folder: Path; made if need be.
-        settings: Dict of what makes the run what it is, to be written as JSON.
+        folder: Path; the folder is made if there is none.
+        settings: Dict of what makes the run what it is, written as JSON.
         class_names: List of names.
         chief: Whether this process writes; of several only the first does.
     """
 
-    def __init__(self, folder, settings, class_names, chief):
+    def __init__(self, folder: str, settings: dict, class_names: list[str], chief: bool) -> None:
         self.folder, self.class_names, self.chief = folder, class_names, chief
         self.settings = json.loads(json.dumps(settings))  # as they are read again: lists for tuples
         self.path, self.history = os.path.join(folder, "settings.json"), os.path.join(folder, "history.csv")
         self.rows = []
 
-    def open(self, resume, backup):
+    def open(self, resume: bool, backup: Backup) -> int:
         """Makes the folder, or finds the run in it that is to be resumed; returns how many epochs that has."""
         if self.chief and os.path.exists(self.path):
             if not resume:
@@ -31,7 +35,7 @@ class RunFolder:
             with open(self.path, encoding="utf-8") as file:
                 self._check_settings(json.load(file))
         first = backup.epoch()
-        self.rows = [row for row in self.read() if row["epoch"] < first]
+        self.rows = [row for row in self._read() if row["epoch"] < first]
         if self.chief:
             try:
                 os.makedirs(self.folder, exist_ok=True)
@@ -39,16 +43,35 @@ class RunFolder:
                 write_whole(self.history, self._write_history)
                 write_whole(self.path, self._write_settings)
             except OSError as error:
-                raise ValueError(f"Cannot write into the folder {self.folder!r}: {error}") from error
+                raise self._unwritable(error) from error
         return first
 
-    def read(self):
-        """Returns the logs of the epochs, in order; `keras.callbacks.CSVLogger` writes NA for what was not measured."""
+    def append(self, epoch: int, logs: dict[str, float]) -> None:
+        """Adds the logs of an epoch; an epoch may have logs that those before it have not.
+
+        (`keras.callbacks.CSVLogger` drops what the first epoch did not have.)
+        """
+        self.rows.append({"epoch": epoch, **{name: float(value) for name, value in logs.items()}})
+        if self.chief:
+            try:
+                write_whole(self.history, self._write_history)
+            except OSError as error:
+                raise self._unwritable(error) from error
+
+    def columns(self) -> dict[str, list[float]]:
+        """Returns the logs as a dict from name to values, one per epoch, NaN where it was not measured."""
+        names = self._names()[1:]
+        return {name: [row.get(name, math.nan) for row in self.rows] for name in names}
+
+    def _names(self):
+        return list(dict.fromkeys(name for row in self.rows for name in row))
+
+    def _read(self):
         if not os.path.exists(self.history):
             return []
         with open(self.history, newline="", encoding="utf-8") as file:
             rows = [row for row in csv.DictReader(file) if None not in row.values() and "" not in row.values()]
-        return [{name: float(value) for name, value in row.items() if value != "NA"} for row in rows]
+        return [{name: float(value) for name, value in row.items() if value != NOT_MEASURED} for row in rows]
 
     def _check_settings(self, old):
         new = self.settings
@@ -57,7 +80,7 @@ class RunFolder:
         changed = [f"{name} was {before!r}, is {now!r}" for name, before, now in pairs if before != now]
         if changed:
             raise ValueError(
-                f"The run in {self.folder!r} had other settings ({'; '.join(changed)}): resume it with its own, or "
+                f"The run in {self.folder!r} had other settings ({'; '.join(changed)}): resume it with those, or "
                 "take another folder."
             )
 
@@ -70,9 +93,12 @@ class RunFolder:
             file.writelines(f"{name}\n" for name in self.class_names)
 
     def _write_history(self, path):
-        """Writes the rows that the backup knows of: those after it are made once more."""
+        """Writes the rows that the backup knows of, and those added; epochs after the backup are run again."""
         with open(path, "w", newline="", encoding="utf-8") as file:
             if self.rows:
-                writer = csv.DictWriter(file, list(self.rows[0]))
+                writer = csv.DictWriter(file, self._names(), restval=NOT_MEASURED)
                 writer.writeheader()
                 writer.writerows({**row, "epoch": int(row["epoch"])} for row in self.rows)
+
+    def _unwritable(self, error):
+        return ValueError(f"Cannot write into the folder {self.folder!r}: {error}")

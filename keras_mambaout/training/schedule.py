@@ -1,171 +1,110 @@
-"""The learning rates of the paper: a linear warm-up, then a cosine, steps or a polynomial."""
+"""A linear warm-up before any of Keras' learning rate schedules."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
+from keras.optimizers.schedules import CosineDecay, LearningRateSchedule, PiecewiseConstantDecay, PolynomialDecay
 
+from keras_mambaout.arguments import check_number, check_positive_integer
 from keras_mambaout.serialization import PACKAGE
 
 
-class Warmup(keras.optimizers.schedules.LearningRateSchedule):
-    """A learning rate that rises linearly from `warmup_start` to `peak`, and then is `after_warmup(step)`."""
-
-    def __init__(self, peak, warmup_steps, warmup_start, accumulate, name):
-        super().__init__()
-        self.peak, self.warmup_steps, self.warmup_start = float(peak), int(warmup_steps), float(warmup_start)
-        self.accumulate, self.name = accumulate, name
-
-    def __call__(self, step):
-        step = ops.cast(step // self.accumulate, "float32")
-        rising = self.warmup_start + (self.peak - self.warmup_start) * step / max(self.warmup_steps, 1)
-        return ops.where(step < self.warmup_steps, rising, self.after_warmup(step))
-
-    def get_config(self):
-        return {
-            "peak": self.peak,
-            "warmup_steps": self.warmup_steps,
-            "warmup_start": self.warmup_start,
-            "accumulate": self.accumulate,
-            "name": self.name,
-        }
-
-
 @keras.saving.register_keras_serializable(PACKAGE)
-class WarmupCosine(Warmup):
-    """A linear warm-up, then half a cosine whose start is step 0, as timm counts it.
+class Warmup(LearningRateSchedule):
+    """A learning rate that rises linearly, and then is that of another schedule.
 
-    `lr(t) = warmup_start + (peak - warmup_start) * t / warmup_steps` for `t < warmup_steps`, then
-    `lr(t) = end + (peak - end) * (1 + cos(pi * t / total_steps)) / 2`, and `end` from `total_steps` on. Here
-    `t = step // accumulate`, for Keras' optimizers give a schedule the number of batches, not of updates.
-    (`keras.optimizers.schedules.CosineDecay` counts the cosine from the end of the warm-up.)
+    `lr(t) = start + (schedule(0) - start) * t / steps` for `t < steps`, then `lr(t) = schedule(t)`, which has counted
+    from 0 as well: this is how timm and the paper count. Here `t = step // accumulate`, because Keras' optimizers give
+    a schedule the number of batches, not of updates. (Keras' only schedule with a warm-up,
+    `CosineDecay(warmup_target=...)`, starts the cosine where the warm-up ends, and counts batches.)
 
     Args:
-        peak: Highest learning rate.
-        total_steps: Updates of the weights until `end` is reached.
-        warmup_steps: Updates with a rising learning rate, 0 or more.
-        warmup_start: Learning rate of update 0, if there is a warm-up.
-        end: Last learning rate.
+        schedule: A `keras.optimizers.schedules.LearningRateSchedule` of updates of the weights; the warm-up rises to
+            its first learning rate.
+        steps: Updates with a rising learning rate, 0 or more.
+        start: Learning rate of update 0, if there is a warm-up.
         accumulate: The optimizer's `gradient_accumulation_steps`.
+        name: Name of the schedule.
 
     Raises:
-        ValueError: If there are fewer steps than 1, or more of warm-up than in total.
+        ValueError: If a number is out of range, or the warm-up is longer than the schedule.
 
     Example:
     ```python
-    optimizer = AdamW(WarmupCosine(4e-3, total_steps=300 * 312, warmup_steps=20 * 312))
+    cosine = keras.optimizers.schedules.CosineDecay(4e-3, decay_steps=300 * 312, alpha=1e-5 / 4e-3)
+    optimizer = AdamW(Warmup(cosine, steps=20 * 312, start=1e-6))
     ```
 
-    Source: `CosineLRScheduler` of [timm](https://github.com/huggingface/pytorch-image-models), with updates
-    instead of epochs; [Loshchilov and Hutter, SGDR](https://arxiv.org/abs/1608.03983).
-    """
-
-    def __init__(
-        self, peak, total_steps, warmup_steps=0, warmup_start=1e-6, end=1e-5, accumulate=1, name="warmup_cosine"
-    ):
-        _check_steps(total_steps, warmup_steps)
-        super().__init__(peak, warmup_steps, warmup_start, accumulate, name)
-        self.total_steps, self.end = int(total_steps), float(end)
-
-    def after_warmup(self, step):
-        share = ops.minimum(step / self.total_steps, 1.0)
-        return self.end + (self.peak - self.end) * (1.0 + ops.cos(math.pi * share)) / 2.0
-
-    def get_config(self):
-        return {**super().get_config(), "total_steps": self.total_steps, "end": self.end}
-
-
-@keras.saving.register_keras_serializable(PACKAGE)
-class WarmupSteps(Warmup):
-    """A linear warm-up, then a constant that is multiplied by a factor at each milestone.
-
-    `lr(t) = warmup_start + (peak - warmup_start) * t / warmup_steps` for `t < warmup_steps`, then
-    `lr(t) = peak * factor ** (number of milestones <= t)`, with `t` as in `WarmupCosine`.
-
-    Args:
-        peak: Highest learning rate.
-        milestones: Updates of the weights at which the learning rate falls.
-        factor: What it is multiplied by.
-        warmup_steps: See `WarmupCosine`, and the next two too.
-        warmup_start: Learning rate of update 0, if there is a warm-up.
-        accumulate: The optimizer's `gradient_accumulation_steps`.
-
-    Example:
-    ```python
-    optimizer = AdamW(WarmupSteps(1e-4, milestones=[8 * 7330, 11 * 7330], warmup_steps=1000))
-    ```
-
-    Source: [Detectron's schedules](https://github.com/facebookresearch/Detectron/blob/main/MODEL_ZOO.md), "1x"
-    """
-
-    def __init__(
-        self, peak, milestones, factor=0.1, warmup_steps=0, warmup_start=1e-7, accumulate=1, name="warmup_steps"
-    ):
-        super().__init__(peak, warmup_steps, warmup_start, accumulate, name)
-        self.milestones, self.factor = [int(milestone) for milestone in milestones], float(factor)
-
-    def after_warmup(self, step):
-        passed = sum(ops.cast(step >= milestone, "float32") for milestone in self.milestones)
-        return self.peak * self.factor**passed
-
-    def get_config(self):
-        return {**super().get_config(), "milestones": self.milestones, "factor": self.factor}
-
-
-@keras.saving.register_keras_serializable(PACKAGE)
-class WarmupPolynomial(Warmup):
-    """A linear warm-up, then a polynomial whose start is step 0.
-
-    `lr(t) = warmup_start + (peak - warmup_start) * t / warmup_steps` for `t < warmup_steps`, then
-    `lr(t) = end + (peak - end) * (1 - t / total_steps) ** power`, and `end` from `total_steps` on, with `t` as in
-    `WarmupCosine`. (mmcv's warm-up rises to the polynomial instead of `peak`: 1 % less at the end of 1500 of 160,000.)
-
-    Args:
-        peak: Highest learning rate.
-        total_steps: Updates of the weights until `end` is reached.
-        power: 1 is a straight line.
-        warmup_steps: See `WarmupCosine`, and the next four too.
-        warmup_start: Learning rate of update 0, if there is a warm-up.
-        end: Last learning rate.
-        accumulate: The optimizer's `gradient_accumulation_steps`.
-
-    Raises:
-        ValueError: If there are fewer steps than 1, or more of warm-up than in total.
-
-    Example:
-    ```python
-    optimizer = AdamW(WarmupPolynomial(1e-4, total_steps=160_000, warmup_steps=1500))
-    ```
-
-    Source: the "poly" schedule of [mmcv](https://github.com/open-mmlab/mmcv)
+    Source: `CosineLRScheduler` of [timm](https://github.com/huggingface/pytorch-image-models), with updates instead of
+    epochs; [Goyal et al., 2017](https://arxiv.org/abs/1706.02677).
     """
 
     def __init__(
         self,
-        peak,
-        total_steps,
-        power=1.0,
-        warmup_steps=0,
-        warmup_start=1e-10,
-        end=0.0,
-        accumulate=1,
-        name="warmup_polynomial",
-    ):
-        _check_steps(total_steps, warmup_steps)
-        super().__init__(peak, warmup_steps, warmup_start, accumulate, name)
-        self.total_steps, self.power, self.end = int(total_steps), float(power), float(end)
+        schedule: LearningRateSchedule,
+        steps: int = 0,
+        start: float = 0.0,
+        accumulate: int = 1,
+        name: str = "warmup",
+    ) -> None:
+        super().__init__()
+        total = getattr(schedule, "decay_steps", math.inf)
+        self.schedule, self.steps = schedule, int(check_number("steps", steps, total))
+        self.start = float(check_number("start", start))
+        self.accumulate, self.name = check_positive_integer("accumulate", accumulate), name
+        self.peak = float(schedule(0))
 
-    def after_warmup(self, step):
-        left = ops.maximum(self.total_steps - step, 0.0) / self.total_steps
-        return self.end + (self.peak - self.end) * left**self.power
+    def __call__(self, step: Any) -> Any:
+        step = ops.cast(step // self.accumulate, "float32")
+        rising = self.start + (self.peak - self.start) * step / max(self.steps, 1)
+        return ops.where(step < self.steps, rising, self.schedule(step))
 
-    def get_config(self):
-        return {**super().get_config(), "total_steps": self.total_steps, "power": self.power, "end": self.end}
+    def get_config(self) -> dict:
+        return {
+            "schedule": keras.optimizers.schedules.serialize(self.schedule),
+            "steps": self.steps,
+            "start": self.start,
+            "accumulate": self.accumulate,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict) -> "Warmup":
+        return cls(**{**config, "schedule": keras.optimizers.schedules.deserialize(config["schedule"])})
 
 
-def _check_steps(total_steps, warmup_steps):
-    if total_steps < 1 or not 0 <= warmup_steps <= total_steps:
-        raise ValueError(
-            "`total_steps` must be 1 or more, and `warmup_steps` from 0 to `total_steps`, got "
-            f"{total_steps} and {warmup_steps}."
-        )
+def cosine(peak: float, steps: int, end: float) -> CosineDecay:
+    """Returns half a cosine from `peak` to `end` in so many updates."""
+    return CosineDecay(peak, steps, alpha=end / peak)
+
+
+def polynomial(peak: float, steps: int, power: float = 1.0, end: float = 0.0) -> PolynomialDecay:
+    """Returns a polynomial from `peak` to `end` in so many updates; with the power 1 a straight line."""
+    return PolynomialDecay(peak, steps, end, power)
+
+
+def milestones(peak: float, updates: Sequence[int], factor: float = 0.1) -> PiecewiseConstantDecay:
+    """Returns a constant that is multiplied by `factor` at each of these updates."""
+    boundaries = [update - 1 for update in sorted(updates)]  # Keras: the last update of a value, not the first
+    values = [peak * factor**passed for passed in range(len(boundaries) + 1)]
+    return PiecewiseConstantDecay(boundaries, values) if boundaries else PiecewiseConstantDecay([0], [peak, peak])
+
+
+def _read_as(class_name, make):
+    """Lets Keras load what older files call `class_name`: it becomes a `Warmup`."""
+
+    def from_config(cls, config):
+        names = {"steps": "warmup_steps", "start": "warmup_start", "accumulate": "accumulate", "name": "name"}
+        warmup = {ours: config[theirs] for ours, theirs in names.items()}
+        return Warmup(make(config), **warmup)
+
+    old = type(class_name, (Warmup,), {"from_config": classmethod(from_config)})
+    keras.saving.register_keras_serializable(PACKAGE, class_name)(old)
+
+
+_read_as("WarmupCosine", lambda old: cosine(old["peak"], old["total_steps"], old["end"]))
+_read_as("WarmupSteps", lambda old: milestones(old["peak"], old["milestones"], old["factor"]))
+_read_as("WarmupPolynomial", lambda old: polynomial(old["peak"], old["total_steps"], old["power"], old["end"]))

@@ -12,7 +12,7 @@ from training_settings import PAPER_STEPS_PER_EPOCH, SCHEDULE_STEPS, TEN_STEPS
 
 import keras_mambaout
 from keras_mambaout.classification import ClassificationRecipe
-from keras_mambaout.training import AdamW, WarmupCosine
+from keras_mambaout.training import AdamW
 from keras_mambaout.weights import name_map
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -139,6 +139,7 @@ def test_a_loaded_model_decays_the_same_weights(tmp_path):
         np.testing.assert_allclose(value.numpy(), expected.numpy(), atol=1e-6)
 
 
+@pytest.mark.no_backend
 @pytest.mark.parametrize("variant", list(keras_mambaout.list_models()))
 def test_recipes_of_all_models(variant):
     assert ClassificationRecipe.paper(variant).augmentation.mixup == 0.8
@@ -147,6 +148,7 @@ def test_recipes_of_all_models(variant):
     assert finetune.augmentation.mixup == finetune.augmentation.cutmix == 0
 
 
+@pytest.mark.no_backend
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
@@ -165,10 +167,13 @@ def test_errors(changes, match):
         ClassificationRecipe(**changes)
 
 
+@pytest.mark.no_backend
 def test_schedule_errors():
     with pytest.raises(ValueError, match="`variant` must be one of"):
         ClassificationRecipe.paper("resnet50")
-    with pytest.raises(ValueError, match="`warmup_steps` from 0 to `total_steps`"):
-        WarmupCosine(1e-3, total_steps=5, warmup_steps=6)
     with pytest.raises(ValueError, match="`steps_per_epoch` must be an integer of 1 or more, got 0"):
         ClassificationRecipe().schedule(0)
+    with pytest.raises(ValueError, match="`accumulate` must be an integer of 1 or more, got 0"):
+        ClassificationRecipe().schedule(10, accumulate=0)
+    with pytest.raises(ValueError, match="`accumulate` must be an integer of 1 or more, got 2.0"):
+        ClassificationRecipe().step_batch_size(accumulate=2.0)

@@ -41,6 +41,7 @@ def test_the_papers_learning_rates():
     assert float(again(2000)) == float(accumulating(2000))
 
 
+@pytest.mark.no_backend
 @pytest.mark.parametrize(
     ("numbers", "message"),
     [
@@ -54,6 +55,14 @@ def test_the_papers_learning_rates():
 def test_numbers_are_checked(numbers, message):
     with pytest.raises(ValueError, match=message):
         InstanceSegmentationRecipe(**numbers)
+
+
+@pytest.mark.no_backend
+def test_accumulate_is_checked():
+    with pytest.raises(ValueError, match="`accumulate` must be an integer of 1 or more, got 0"):
+        InstanceSegmentationRecipe().schedule(10, accumulate=0)
+    with pytest.raises(ValueError, match="`accumulate` must be an integer of 1 or more, got 0"):
+        train(None, InstanceSegmentationRecipe(), None, accumulate=0)
 
 
 def test_an_epoch_is_a_function_of_seed_and_number(files):
