@@ -145,8 +145,8 @@ class Backup(keras.callbacks.Callback):
         wrong |= {name for name in set(values) & set(variables) if values[name].shape != tuple(variables[name].shape)}
         if wrong:
             raise CheckpointError(
-                f"The backup {path!r} is of a different model or optimizer: {len(wrong)} of its values have no variable "
-                f"of their shape, or variables no value, such as {sorted(wrong)[0]!r}."
+                f"The backup {path!r} is of a different model or optimizer: {len(wrong)} of its values have no "
+                f"variable of their shape, or variables no value, such as {sorted(wrong)[0]!r}."
             )
         return [(variables[name], value) for name, value in values.items()], generators
 

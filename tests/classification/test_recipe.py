@@ -175,5 +175,5 @@ def test_schedule_errors():
         ClassificationRecipe().schedule(0)
     with pytest.raises(ValueError, match="`accumulate` must be an integer of 1 or more, got 0"):
         ClassificationRecipe().schedule(10, accumulate=0)
-    with pytest.raises(ValueError, match="`accumulate` must be an integer of 1 or more, got 2.0"):
+    with pytest.raises(ValueError, match=r"`accumulate` must be an integer of 1 or more, got 2\.0"):
         ClassificationRecipe().step_batch_size(accumulate=2.0)
