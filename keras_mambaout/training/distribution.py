@@ -3,6 +3,8 @@
 import contextlib
 import dataclasses
 import importlib
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 
@@ -16,10 +18,10 @@ OUTSIDE = "The weights of this model are on one device: make the model inside `w
 
 @dataclasses.dataclass
 class Devices:
-    """What a model is trained on. As it is: one device in one process; `distribute` yields it.
+    """What a model is trained on: one device in one process, unless `distribute` yields something else.
 
     Args:
-        replicas: Devices in all processes together; each holds the whole model and a part of the batch.
+        replicas: Devices of all processes together; each holds the whole model and a part of the batch.
         processes: Processes that train together.
         process: Index of this one.
     """
@@ -29,11 +31,11 @@ class Devices:
     process: int = 0
 
     @property
-    def chief(self):
+    def chief(self) -> bool:
         """Whether this process is the first, the one that writes files."""
         return self.process == 0
 
-    def prepare(self, model):
+    def prepare(self, model: keras.Model) -> None:
         """Makes a model ready to be trained or evaluated here; call it last, after its weights were loaded.
 
         Args:
@@ -43,12 +45,12 @@ class Devices:
             ValueError: If the engine cannot train this model as one device would.
         """
 
-    def feed(self, make_batches):
+    def feed(self, make_batches: Callable[[tuple[int, int]], Any]) -> Any:
         """Returns the batches for `fit` and `evaluate`.
 
         Args:
             make_batches: Function of a shard, `(index, count)`, that returns a `tf.data.Dataset` with
-                that part of each batch: of N images, N / count.
+                that part of each batch: `N / count` of its `N` images.
 
         Raises:
             ValueError: If the images of a batch cannot be split evenly among the devices.
@@ -56,8 +58,8 @@ class Devices:
         return self._checked(make_batches((self.process, self.processes)))
 
     @contextlib.contextmanager
-    def alone(self):
-        """A context for what one process alone does with the model, such as saving it in the chief."""
+    def alone(self) -> Iterator[None]:
+        """A context for what only one process does with the model, such as saving it in the chief."""
         yield
 
     def _checked(self, batches):
@@ -73,11 +75,11 @@ class Devices:
 
 
 @contextlib.contextmanager
-def distribute(devices="auto"):
+def distribute(devices: int | str = "auto") -> Iterator[Devices]:
     """A context in which models are made and trained on several devices and hosts, each with a part of the batch.
 
     The loss and the gradient are the means over the global batch: a model learns as it would on one device. Each
-    backend has its own engine, and a way of its own to learn of further processes:
+    backend has its own engine, and its own way to find the other processes:
 
     - JAX: `keras.distribution.DataParallel` over all devices of all processes. Processes are those of
       `keras.distribution.initialize`: start one on each host, with the environment variables
@@ -88,17 +90,18 @@ def distribute(devices="auto"):
       `Devices.prepare` raises a ValueError. Dropout and drop path draw the same mask on every device.
     - PyTorch: `DistributedDataParallel`, one process for each device, started by `torchrun`.
 
-    With one device and one process nothing is set up.
+    With one device in one process nothing is set up.
 
     Args:
         devices: `"auto"` for all devices of this process, or how many of them, from the first.
 
     Yields:
-        `Devices`, with `replicas`, `processes`, `process` and `chief`, and what training calls: `prepare(model)`
-        after `compile`, `feed(make_batches)` for the data, and `alone()` around what only the chief does.
+        `Devices`, with `replicas`, `processes`, `process` and `chief`, and the methods that training calls:
+        `prepare(model)` after `compile`, `feed(make_batches)` for the data, and `alone()` around what only the chief
+        does.
 
     Raises:
-        ValueError: If there are not that many devices, or the framework has to be started in another way.
+        ValueError: If there are not that many devices, or the framework has to be started differently.
 
     Example:
     ```python
@@ -118,7 +121,7 @@ def distribute(devices="auto"):
         yield distributed
 
 
-def check_count(count, available, here="on this host"):
+def check_count(count: int | None, available: int, here: str = "on this host") -> int:
     """Returns the number of devices to use: `count`, or all that are available for `None`."""
     if count is not None and count > available:
         raise ValueError(f"`devices` is {count}, but there are {available} {here}: use at most that many, or 'auto'.")

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
 
 import jax
 import keras
@@ -13,8 +14,8 @@ ADDRESSES = "KERAS_DISTRIBUTION_JOB_ADDRESSES"
 
 
 @contextlib.contextmanager
-def data_parallel(count):
-    """Yields `Devices` over the first `count` devices of each process, all for `None`."""
+def data_parallel(count: int | None) -> Iterator[Devices]:
+    """Yields `Devices` over the first `count` devices of each process, or over all for `None`."""
     if (PROCESSES in os.environ or ADDRESSES in os.environ) and not jax.distributed.is_initialized():
         _initialize()
     count = check_count(count, jax.local_device_count(), "in this process")
@@ -32,7 +33,7 @@ def data_parallel(count):
 
 
 class _JaxDevices(Devices):
-    """JAX itself compares the weights of all processes when variables are made or loaded."""
+    """JAX itself compares the weights of all processes when variables are created or loaded."""
 
     def prepare(self, model):
         if len(model.weights[0].value.sharding.device_set) != self.replicas:
@@ -40,7 +41,7 @@ class _JaxDevices(Devices):
 
     @contextlib.contextmanager
     def alone(self):
-        """Without the distribution: Keras makes variables when it saves, for which JAX waits for all processes."""
+        """Without the distribution: Keras creates variables when it saves, and JAX would wait for all processes."""
         distribution = keras.distribution.distribution()
         keras.distribution.set_distribution(None)
         try:
@@ -54,6 +55,6 @@ def _initialize():
         keras.distribution.initialize()
     except RuntimeError as error:
         raise ValueError(
-            f"JAX could not connect the processes that {PROCESSES} speaks of: {error} Enter `distribute` before any "
-            "model or array is made, and start all processes."
+            f"JAX could not connect the processes of {PROCESSES}: {error} Enter `distribute` before any model or array "
+            "is created, and start all processes."
         ) from error

@@ -1,16 +1,19 @@
 """AdamW with weight decay on matrices and kernels only."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import keras
 
 from keras_mambaout.serialization import PACKAGE
 
 
 def _adamw():
-    """Returns Keras' AdamW class; on PyTorch the one that updates all variables in one call."""
+    """Returns Keras' AdamW class, on PyTorch its subclass that updates all variables in one call."""
     if keras.backend.backend() != "torch":
         return keras.optimizers.AdamW
     with keras.device("cpu"):
-        return type(keras.optimizers.AdamW())  # on PyTorch, making AdamW gives this subclass of it
+        return type(keras.optimizers.AdamW())  # the subclass is not public, but its instances are
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -19,12 +22,16 @@ class AdamW(_adamw()):
 
     `w <- w - lr * decay * w - lr * m / (sqrt(v) + epsilon)`, where `m` and `v` are the bias-corrected averages
     of the gradient and its square, and `decay` is 0 for biases, norms and layer scales.
-    `exclude_from_weight_decay` of Keras' optimizers does the same, but a saved model forgets it: trained
-    further after `load_model` it would decay everything. This class decides anew for each model.
+    `exclude_from_weight_decay` of Keras' optimizers does the same, but it is not saved with the model: trained
+    further after `load_model`, everything would decay. This class decides anew for each model.
 
     Args:
-        learning_rate, weight_decay, beta_1, beta_2, epsilon, **kwargs: As in `keras.optimizers.AdamW`; only
-            `epsilon` has another default, PyTorch's 1e-8.
+        learning_rate: As in `keras.optimizers.AdamW`, and so are the next three: a number or a schedule.
+        weight_decay: See above.
+        beta_1: See above.
+        beta_2: See above.
+        epsilon: PyTorch's default 1e-8, not Keras' 1e-7.
+        **kwargs: Further arguments of `keras.optimizers.AdamW`.
 
     Example:
     ```python
@@ -34,14 +41,22 @@ class AdamW(_adamw()):
     Source: [Loshchilov and Hutter, Decoupled weight decay regularization](https://arxiv.org/abs/1711.05101).
     """
 
-    def __init__(self, learning_rate=1e-3, weight_decay=0.05, beta_1=0.9, beta_2=0.999, epsilon=1e-8, **kwargs):
+    def __init__(
+        self,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 1e-3,
+        weight_decay: float = 0.05,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(learning_rate, weight_decay, beta_1, beta_2, epsilon, **kwargs)
 
-    def build(self, variables):
+    def build(self, variables: list[keras.Variable]) -> None:
         self.exclude_from_weight_decay(var_list=undecayed(variables))
         super().build(variables)
 
 
-def undecayed(variables):
+def undecayed(variables: Iterable[keras.Variable]) -> list[keras.Variable]:
     """Returns the variables without weight decay: those of fewer than two dimensions."""
     return [variable for variable in variables if len(variable.shape) < 2]

@@ -2,25 +2,26 @@
 
 import contextlib
 import zlib
+from collections.abc import Iterator
 
 import tensorflow as tf
 
 from keras_mambaout.training.distribution import OUTSIDE, Devices, check_count
 
 JOBS = ("chief", "worker")  # of TF_CONFIG, in the order of their indices
-UNABLE = {  # what Keras' optimizers fail in on several devices, or compute other numbers than on one
+UNABLE = {  # where Keras' optimizers fail on several devices, or compute other numbers than on one
     "gradient_accumulation_steps": "accumulate gradients (`gradient_accumulation_steps`)",
-    "clipnorm": "clip gradients (`clipnorm`), but those of each device",
-    "global_clipnorm": "clip gradients (`global_clipnorm`), but those of each device",
-    "clipvalue": "clip gradients (`clipvalue`), but those of each device",
+    "clipnorm": "clip gradients (`clipnorm`) but separately on each device",
+    "global_clipnorm": "clip gradients (`global_clipnorm`) but separately on each device",
+    "clipvalue": "clip gradients (`clipvalue`) but separately on each device",
     "ema_overwrite_frequency": "overwrite weights by their average (`ema_overwrite_frequency`)",
-    "inner_optimizer": "scale the loss (`mixed_float16`), for overflows are looked for on one device only",
+    "inner_optimizer": "scale the loss (`mixed_float16`), because it looks for overflows on one device only",
 }
 
 
 @contextlib.contextmanager
-def data_parallel(count):
-    """Yields `Devices` over the first `count` devices of each process, all for `None`."""
+def data_parallel(count: int | None) -> Iterator[Devices]:
+    """Yields `Devices` over the first `count` devices of each process, or over all for `None`."""
     processes, process = _place()
     if processes > 1:
         strategy = _connect(count)
@@ -72,7 +73,7 @@ class _TensorFlowDevices(Devices):
 
     @contextlib.contextmanager
     def alone(self):
-        """Outside the scope: Keras makes variables when it saves, for which TensorFlow waits for all processes."""
+        """Outside the scope: Keras creates variables when it saves, and TensorFlow would wait for all processes."""
         self.leave()
         try:
             yield
@@ -80,7 +81,7 @@ class _TensorFlowDevices(Devices):
             self.enter(self._strategy)
 
     def _check_weights(self, model):
-        """Compares a checksum: all start with the weights of the first process, but each may have loaded others."""
+        """Compares checksums: all start with the weights of the first process, but each may have loaded others."""
         checksum = 0
         for variable in model.weights:
             checksum = zlib.crc32(variable.numpy().tobytes(), checksum)
@@ -91,7 +92,7 @@ class _TensorFlowDevices(Devices):
 
 class _MultiWorkerMirroredStrategy(tf.distribute.MultiWorkerMirroredStrategy):
     def reduce(self, reduce_op, value, axis):
-        """Takes what Keras gives it, whole batches and scalars with `axis=0`, where TensorFlow's own fails.
+        """Takes whole batches and scalars with `axis=0`, as Keras passes them; TensorFlow's own fails on scalars.
 
         See https://github.com/keras-team/keras/issues/20585.
         """
@@ -104,7 +105,7 @@ class _MultiWorkerMirroredStrategy(tf.distribute.MultiWorkerMirroredStrategy):
         return tf.nest.map_structure(reduce_one, value)
 
 
-def split_batches(batches, count):
+def split_batches(batches: tf.data.Dataset, count: int) -> tf.data.Dataset:
     """Returns a data set with each batch split into `count` of equal size, one after the other."""
 
     def split(*batch):
@@ -131,6 +132,6 @@ def _connect(count):
         return _MultiWorkerMirroredStrategy()
     except RuntimeError as error:
         raise ValueError(
-            f"TensorFlow could not connect the processes that TF_CONFIG speaks of: {error} Enter `distribute` before "
-            "any model or tensor is made."
+            f"TensorFlow could not connect the processes of TF_CONFIG: {error} Enter `distribute` before any model or "
+            "tensor is created."
         ) from error

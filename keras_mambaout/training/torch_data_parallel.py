@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import logging
 import os
+from collections.abc import Iterator
 
 import keras
 import torch
@@ -16,8 +17,8 @@ SEED_STEP = 0x9E3779B1  # far apart: Keras draws with the sum of seed and counte
 
 
 @contextlib.contextmanager
-def data_parallel(count):
-    """Yields `Devices` of the processes that `torchrun` started, one device each."""
+def data_parallel(count: int | None) -> Iterator[Devices]:
+    """Yields `Devices` over the processes that `torchrun` started, one device each."""
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         _check_one(count, max(torch.cuda.device_count(), 1))
         yield Devices()
@@ -39,11 +40,11 @@ class _TorchDevices(Devices):
     _model = None
 
     def prepare(self, model):
-        """Lets `fit` and `evaluate` of this model speak with the other processes, until the context is left.
+        """Connects `fit` and `evaluate` of this model to the other processes, until the context is left.
 
-        - `train_step` is Keras' own, with the forward pass through `DistributedDataParallel`, which takes
-          the mean of the gradients. It also gives all processes the weights of the first.
-        - `get_metrics_result`, what logs are made of, is that of the metrics' sums over all processes.
+        - `train_step` is Keras' own, with the forward pass through `DistributedDataParallel`, which averages
+          the gradients. It also gives all processes the weights of the first.
+        - `get_metrics_result`, from which logs are made, sums the metrics over all processes.
         - Each process draws its own dropout and drop path.
         """
         self.release()
@@ -64,7 +65,7 @@ class _TorchDevices(Devices):
 
 
 class _Forward(torch.nn.Module):
-    """The forward pass of a Keras model, as a module to wrap."""
+    """The forward pass of a Keras model as a module, for `DistributedDataParallel` to wrap."""
 
     def __init__(self, model):
         super().__init__()
@@ -119,7 +120,7 @@ def _choose_device(count):
 
 
 def _check_one(count, available):
-    """PyTorch needs a process for each device: without torchrun there is one."""
+    """PyTorch needs one process for each device, and without torchrun there is only one."""
     wanted = count or available
     message = f"PyTorch trains on several devices with one process each: torchrun --nproc-per-node {wanted} script.py"
     if count is not None and count > 1:
