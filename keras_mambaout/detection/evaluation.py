@@ -102,34 +102,34 @@ class CocoMeanAveragePrecision(keras.callbacks.Callback):
             `CocoDataset.batches`.
         shortest_edge: See `image_size`.
         longest_edge: See `CocoDataset.batches`.
-        every: Evaluates after each so many epochs; in between the logs are without these keys.
+        iou_type: `"bbox"`, or for models that return `"masks"` also `"segm"`, or both, `("bbox", "segm")`.
+        every: Number of epochs from one evaluation to the next; the epochs in between have no such logs.
         prefix: What the names in the logs begin with.
         verbose: As for `evaluate_detector`.
-        iou_type: `"bbox"`, or for models that return `"masks"` also `"segm"`, or both, `("bbox", "segm")`.
 
     Raises:
-        ValueError: If an argument is outside of what is listed above, or the model is no detector.
+        ValueError: If an argument is outside of what is listed above, or the model is not a detector.
 
     Example:
     ```python
     precision = CocoMeanAveragePrecision(val_dataset, image_size=640)
     best = keras.callbacks.ModelCheckpoint("best.keras", monitor="val_AP", mode="max", save_best_only=True)
-    model.fit(train_dataset.batches(8, training=True, image_size=640), epochs=12, callbacks=[precision, best])
+    model.fit(train_dataset.batches(8, image_size=640, training=True), epochs=12, callbacks=[precision, best])
     ```
     """
 
     def __init__(
         self,
-        dataset,
-        batch_size=8,
-        image_size=None,
-        shortest_edge=None,
-        longest_edge=1333,
-        every=1,
-        prefix="val_",
-        verbose=0,
-        iou_type="bbox",
-    ):
+        dataset: CocoDataset,
+        batch_size: int = 8,
+        image_size: int | tuple[int, int] | None = None,
+        shortest_edge: int | None = None,
+        longest_edge: int = 1333,
+        iou_type: str | Sequence[str] = "bbox",
+        every: int = 1,
+        prefix: str = "val_",
+        verbose: str | int = 0,
+    ) -> None:
         super().__init__()
         ResizeRule(image_size, shortest_edge, longest_edge)
         _iou_types(iou_type)
@@ -139,14 +139,14 @@ class CocoMeanAveragePrecision(keras.callbacks.Callback):
             "image_size": image_size,
             "shortest_edge": shortest_edge,
             "longest_edge": longest_edge,
-            "verbose": verbose,
             "iou_type": iou_type,
+            "verbose": verbose,
         }
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         box_format_of(self.model)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         if (epoch + 1) % self.every == 0 and logs is not None:
             metrics = evaluate_detector(self.model, self.dataset, **self.options)
             logs.update({f"{self.prefix}{name}": value for name, value in _flat(metrics).items()})

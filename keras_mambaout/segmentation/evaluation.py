@@ -74,9 +74,16 @@ class SegmentationMeanIoU(keras.callbacks.Callback):
 
     Args:
         dataset: A `SegmentationDataset`.
-        every: Evaluates after each so many epochs; in between the logs are without these keys.
+        batch_size: Windows at a time.
+        crop_size: As for `evaluate_segmenter`.
+        stride: As for `evaluate_segmenter`.
+        shortest_edge: As for `evaluate_segmenter`.
+        longest_edge: As for `evaluate_segmenter`.
+        scales: As for `evaluate_segmenter`.
+        flip: As for `evaluate_segmenter`.
+        every: Number of epochs from one evaluation to the next; the epochs in between have no such logs.
         prefix: What the names in the logs begin with.
-        **options: Of `evaluate_segmenter`, such as `shortest_edge`; it is silent unless they say `verbose`.
+        verbose: As for `evaluate_segmenter`.
 
     Raises:
         ValueError: If an argument is outside of what is listed above, or the model has other classes.
@@ -90,32 +97,36 @@ class SegmentationMeanIoU(keras.callbacks.Callback):
 
     def __init__(
         self,
-        dataset,
-        every=1,
-        prefix="val_",
-        crop_size=512,
-        stride=None,
-        shortest_edge=512,
-        longest_edge=2048,
-        scales=(1.0,),
-        **options,
-    ):
+        dataset: SegmentationDataset,
+        batch_size: int = 1,
+        crop_size: int | None = 512,
+        stride: int | None = None,
+        shortest_edge: int = 512,
+        longest_edge: int = 2048,
+        scales: Sequence[float] = (1.0,),
+        flip: bool = False,
+        every: int = 1,
+        prefix: str = "val_",
+        verbose: str | int = 0,
+    ) -> None:
         super().__init__()
         check_resizing(crop_size, stride, shortest_edge, longest_edge, scales)
         self.dataset, self.every, self.prefix = dataset, check_positive_integer("every", every), prefix
         self.options = {
-            "verbose": 0,
-            **options,
+            "batch_size": check_positive_integer("batch_size", batch_size),
             "crop_size": crop_size,
             "stride": stride,
             "shortest_edge": shortest_edge,
+            "longest_edge": longest_edge,
+            "scales": scales,
+            "flip": flip,
+            "verbose": verbose,
         }
-        self.options |= {"longest_edge": longest_edge, "scales": scales}
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         _check_classes(self.model, self.dataset)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         if (epoch + 1) % self.every == 0 and logs is not None:
             metrics = evaluate_segmenter(self.model, self.dataset, **self.options)
             logs.update({f"{self.prefix}{name}": value for name, value in metrics.items() if name != "classes"})

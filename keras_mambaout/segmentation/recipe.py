@@ -125,6 +125,5 @@ class SemanticSegmentationRecipe(TrainingRecipe):
         return lambda shard: make()
 
     def callbacks(self, val_data: SegmentationDataset, batch_size: int) -> list[keras.callbacks.Callback]:
-        """Returns the callback that measures mIoU after each epoch, `batch_size` windows at a time."""
-        stride = max(1, 2 * self.crop_size // 3)
-        return [SegmentationMeanIoU(val_data, **self.sizes, stride=stride, batch_size=batch_size)]
+        """Returns the callback that measures mIoU after each epoch, in windows of the crop's size."""
+        return [SegmentationMeanIoU(val_data, batch_size, **self.sizes)]
