@@ -122,10 +122,7 @@ class InstanceSegmentationRecipe(TrainingRecipe):
             shard: See above.
         """
         options = {**self._labels, "training": True, "flip": self.flip}
-        streams = [
-            data.batches(batch_size, **options, seed=seed + self.epochs * epoch) for epoch in range(*epochs or (0, 1))
-        ]
-        return functools.reduce(lambda before, stream: before.concatenate(stream), streams)
+        return data.batches(batch_size, **options, seed=seed, epochs=epochs, shard=shard)
 
     def validation(self, val_data: CocoDataset, batch_size: int) -> Callable[[tuple[int, int]], Any]:
         """Returns a function of a shard, `(index, count)`, that makes the batches for `validation_data`.
@@ -133,7 +130,7 @@ class InstanceSegmentationRecipe(TrainingRecipe):
         They give the losses; AP is measured by what `callbacks` returns.
         """
         make = functools.partial(val_data.batches, batch_size, **self._labels)
-        return lambda shard: make()
+        return lambda shard: make(shard=shard)
 
     def callbacks(self, val_data: CocoDataset, batch_size: int) -> list[keras.callbacks.Callback]:
         """Returns the callback that measures the AP of boxes and masks after each epoch."""

@@ -114,7 +114,7 @@ class SemanticSegmentationRecipe(TrainingRecipe):
             shard: See above.
         """
         options = {**self.sizes, "training": True, "augmentation": self.augmentation}
-        return data.batches(batch_size, **options, seed=seed, epochs=epochs)
+        return data.batches(batch_size, **options, seed=seed, epochs=epochs, shard=shard)
 
     def validation(self, val_data: SegmentationDataset, batch_size: int) -> Callable[[tuple[int, int]], Any]:
         """Returns a function of a shard, `(index, count)`, that makes the batches for `validation_data`.
@@ -122,7 +122,7 @@ class SemanticSegmentationRecipe(TrainingRecipe):
         They give the loss on the centres of the images; mIoU is measured by what `callbacks` returns.
         """
         make = functools.partial(val_data.batches, batch_size, **self.sizes)
-        return lambda shard: make()
+        return lambda shard: make(shard=shard)
 
     def callbacks(self, val_data: SegmentationDataset, batch_size: int) -> list[keras.callbacks.Callback]:
         """Returns the callback that measures mIoU after each epoch, in windows of the crop's size."""

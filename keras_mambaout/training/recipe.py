@@ -14,6 +14,7 @@ from keras_mambaout.arguments import (
     check_positive_number,
     check_rate,
 )
+from keras_mambaout.data.dataset import ImageDataset
 from keras_mambaout.training.optimizer import AdamW
 
 
@@ -142,7 +143,7 @@ class TrainingRecipe(abc.ABC):
     @abc.abstractmethod
     def batches(
         self,
-        data: Any,
+        data: ImageDataset,
         batch_size: int,
         seed: int = 0,
         epochs: tuple[int, int] | None = None,
@@ -151,10 +152,10 @@ class TrainingRecipe(abc.ABC):
         """Returns the batches for training, a `tf.data.Dataset`; arguments as those of the data set's `batches`."""
 
     @abc.abstractmethod
-    def validation(self, val_data: Any, batch_size: int) -> Callable[[tuple[int, int]], Any]:
+    def validation(self, val_data: ImageDataset, batch_size: int) -> Callable[[tuple[int, int]], Any]:
         """Returns a function of a shard, `(index, count)`, that makes the batches for `validation_data`."""
 
-    def callbacks(self, val_data: Any, batch_size: int) -> list[keras.callbacks.Callback]:
+    def callbacks(self, val_data: ImageDataset, batch_size: int) -> list[keras.callbacks.Callback]:
         """Returns the callbacks that measure what `monitor` names after each epoch; none if `fit` itself does."""
         return []
 

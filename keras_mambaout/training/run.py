@@ -4,10 +4,10 @@ import dataclasses
 import os
 import sys
 from collections.abc import Iterable
-from typing import Any
 
 import keras
 
+from keras_mambaout.data.dataset import ImageDataset
 from keras_mambaout.extras import import_extra
 from keras_mambaout.training.checkpoints import Backup, BestAndLast, averaged
 from keras_mambaout.training.distribution import Devices
@@ -18,8 +18,8 @@ from keras_mambaout.training.run_folder import RunFolder
 def train(
     model: keras.Model,
     recipe: TrainingRecipe,
-    data: Any,
-    val_data: Any = None,
+    data: ImageDataset,
+    val_data: ImageDataset | None = None,
     output: str | os.PathLike = "output/train",
     accumulate: int = 1,
     seed: int = 0,

@@ -87,6 +87,8 @@ def test_an_epoch_is_a_function_of_seed_and_number(data):
     assert len(whole) == 3 * data.steps_per_epoch(2) == 6
     for expected, batch in zip(whole[2:], rest, strict=True):
         np.testing.assert_array_equal(batch[0], expected[0])
+    (images, _), *_ = recipe.batches(data, 2, seed=1, shard=(1, 2)).as_numpy_iterator()
+    np.testing.assert_array_equal(images, whole[0][0][1:])
 
 
 def test_a_run(data, tmp_path):
@@ -117,6 +119,16 @@ def test_a_callback_of_the_user_takes_the_place_of_the_recipes(data, tmp_path):
     best = load_model(output / "best.keras")
     metrics = evaluate_segmenter(best, data, crop_size=32, stride=32, shortest_edge=40)
     assert metrics["mIoU"] == pytest.approx(history["val_mIoU"][1], abs=1e-6)
+
+
+def test_unreadable_images_are_left_out_or_end_the_run(data, tmp_path):
+    (tmp_path / "images" / "1.png").write_bytes(b"no image")
+    recipe, model = SemanticSegmentationRecipe(**{**SMALL, "epochs": 1}), scenes.create(num_classes=3)
+    history = train(model, recipe, data, output=tmp_path / "run")
+    assert len(history["loss"]) == 1 and [os.path.basename(path) for path in data.unreadable] == ["1.png"]
+    with pytest.raises(ValueError, match=r"Unreadable images, with which a strict run ends: .*1\.png"):
+        train(model, recipe, data, output=tmp_path / "strict", strict=True)
+    assert not (tmp_path / "strict" / "last.keras").exists()
 
 
 def test_one_device(data):
