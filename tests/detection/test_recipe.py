@@ -80,6 +80,17 @@ def test_an_epoch_is_a_function_of_seed_and_number(files):
     assert any((a != b).any() for a, b in zip(whole[:2], whole[2:4], strict=True))
 
 
+def test_a_run(files, tmp_path):
+    """The recipe brings the AP that the best model is chosen by; the losses are those of the validation images too."""
+    data = CocoDataset.from_json(*files)
+    recipe = InstanceSegmentationRecipe(epochs=1, batch_size=2, image_size=64, mask_size=14, max_boxes=2)
+    model = mask_rcnn("mambaout_test", data.num_classes, weights=None, **SMALL)
+    history = train(model, recipe, data, data, tmp_path / "run")
+    assert {"best.keras", "last.keras", "history.csv"} <= set(os.listdir(tmp_path / "run"))
+    assert {"loss", "mask_loss", "val_loss", "val_mask_loss", "val_bbox_AP50", "val_segm_AP"} <= set(history)
+    assert len(history["val_segm_AP"]) == 1 and np.isfinite(history["val_segm_AP"]).all()
+
+
 def test_one_device(files):
     model = mask_rcnn("mambaout_test", 2, weights=None, **SMALL)
     data = CocoDataset.from_json(*files)
