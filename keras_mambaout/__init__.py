@@ -8,7 +8,7 @@ are imported when they are used: `keras_mambaout.detection.mask_rcnn` or
 import importlib
 from typing import TYPE_CHECKING
 
-from keras_mambaout import config, training  # training: so that Keras loads the optimizers of saved models
+from keras_mambaout import config
 from keras_mambaout.config import MambaOutConfig
 from keras_mambaout.models.factories import (
     MambaOutFemto,
@@ -85,7 +85,7 @@ __all__ = [
 
 _PACKAGES = ("classification", "detection", "segmentation", "training", "visualization", "integrations", "compare")
 _SAVED = {  # classes of those packages that a .keras file may hold
-    "training": ("AdamW", "WarmupCosine", "WarmupPolynomial", "WarmupSteps"),
+    "training": ("AdamW", "Warmup", "WarmupCosine", "WarmupPolynomial", "WarmupSteps"),
     "detection": ("MaskRCNN", "FeaturePyramid", "RPNHead", "BoxHead", "MaskHead", "MultiClassNonMaxSuppression"),
     "segmentation": ("UperNet", "PyramidPooling", "UPerHead", "AuxiliaryHead", "ConvNormReLU"),
 }

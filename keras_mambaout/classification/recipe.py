@@ -11,7 +11,7 @@ from keras_mambaout.arguments import check_number, check_positive_integer, check
 from keras_mambaout.classification.augmentation import ClassificationAugmentation
 from keras_mambaout.classification.dataset import ClassificationDataset
 from keras_mambaout.config import CLASSIFICATION_DROP_PATH_RATES
-from keras_mambaout.models.outputs import gives_logits
+from keras_mambaout.models.classifier import gives_logits
 from keras_mambaout.training.recipe import TrainingRecipe, check_steps
 from keras_mambaout.training.schedule import Warmup, cosine
 
