@@ -22,7 +22,7 @@
 # - **Writes** into `output/retinanet_kerascv`: `detector.keras` and `detections.png`.
 # - **Expect** of the second command, with PyTorch on one CPU core, four minutes and an AP50 of about 0.7 on the eight
 #   photos it has learnt by heart. COCO itself wants a GPU and is not measured here.
-# - **Later**, `keras-mambaout predict photo.jpg --task detection --model detector.keras --classes own.json`.
+# - **Later**, `keras-mambaout predict photo.jpg --model detector.keras --classes own.json`.
 
 # %% tags=["install"]
 # %pip install -q "keras-mambaout[tensorflow,detection,demo]"

@@ -24,8 +24,8 @@
 # - **Expect** of the second command, with PyTorch on one busy CPU core, 13 minutes and an AP50 of about 0.8 for boxes
 #   and for masks on the eight photos it has learnt by heart. COCO itself wants a GPU and is not measured here; the
 #   paper has an AP of 45.1 for boxes and 41.0 for masks with `mambaout_tiny`.
-# - **Later**, `keras-mambaout predict photo.jpg --task instances --model detector.keras --classes own.json`. With the
-#   paper's schedule of the learning rate, `keras-mambaout train --task instances`.
+# - **Later**, `keras-mambaout predict photo.jpg --model detector.keras --classes own.json`. With the paper's
+#   schedule of the learning rate, `keras-mambaout train instances`.
 
 # %% tags=["install"]
 # %pip install -q "keras-mambaout[tensorflow,detection,demo]"

@@ -22,8 +22,8 @@
 # - **Expect** of the second command, on four scenes of ADE20K, with TensorFlow on one busy CPU core, 9 minutes and an
 #   mIoU of about 0.77 on what it has learnt by heart. ADE20K itself wants a GPU and is not measured here; the paper has
 #   an mIoU of 47.4 with `mambaout_tiny`.
-# - **Later**, `keras-mambaout predict photo.jpg --task scenes --model segmenter.keras --classes names.txt`. With the
-#   paper's schedule of the learning rate, `keras-mambaout train --task scenes`.
+# - **Later**, `keras-mambaout predict photo.jpg --model segmenter.keras --classes names.txt`. With the paper's
+#   schedule of the learning rate, `keras-mambaout train semantic`.
 
 # %% tags=["install"]
 # %pip install -q "keras-mambaout[tensorflow,demo]"

@@ -1,135 +1,220 @@
-"""`keras-mambaout predict` and `evaluate` with `--task detection` or `instances`: a saved detector at work."""
+"""Object detection on the command line: the objects in photos, average precision, and training Mask R-CNN."""
 
+import argparse
+import dataclasses
 import importlib.resources
-import json
+import itertools
 import os
 import pathlib
 
+import keras
+import numpy as np
+
+from keras_mambaout.commands import training
+from keras_mambaout.commands.class_names import names_for
+from keras_mambaout.commands.printing import print_json, print_unreadable, unused_name
+from keras_mambaout.detection import mask_rcnn
 from keras_mambaout.detection.average_precision import format_coco_metrics
 from keras_mambaout.detection.dataset import CocoDataset
 from keras_mambaout.detection.evaluation import evaluate_detector
 from keras_mambaout.detection.inference import detect
 from keras_mambaout.detection.pictures import draw_examples
 from keras_mambaout.detection.predicted_masks import encode_masks, paste_masks
+from keras_mambaout.detection.recipe import InstanceSegmentationRecipe
 from keras_mambaout.files import save_picture
-from keras_mambaout.models.saved import load_model
 from keras_mambaout.preprocessing.reading import load_image
 from keras_mambaout.visualization.detections import draw_detections
 
-DEFAULT_SIZE = 640
+NAME = "object detection"
+MODEL = "an object detector"
+TRAINING = "instances"
 PICTURE_COLUMNS = 2
+PREVIEW_IMAGES = 4
 TITLES = {"bbox": "boxes", "segm": "masks"}
+METRICS = {
+    f"val_{name}_AP": f"AP of {what}: best {{best:.3f}} in epoch {{epoch}}, last {{last:.3f}}"
+    for name, what in TITLES.items()
+}
 
 
-def predict(args):
-    """Prints the objects of each photo, and draws them into a picture a photo."""
-    model = _detector(args)
+def fits(model: keras.Model) -> bool:
+    """Returns whether a model is a detector, of this package or of KerasCV or KerasHub."""
+    return hasattr(model, "bounding_box_format")
+
+
+def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this task to `predict`, `evaluate` or `train`."""
+    if command == "train":
+        _add_training_arguments(parser)
+        return
+    batch_size = {"predict": 32, "evaluate": 8}[command]
+    parser.add_argument(
+        "--size", type=int, metavar="PIXELS", default=640, help="images are resized to fit in (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--batch-size", type=int, metavar="N", default=batch_size, help="images at a time (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--confidence",
+        type=float,
+        metavar="SHARE",
+        default=0.5,
+        help="lowest confidence to be shown (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--no-masks", action="store_true", help="boxes only, also of a detector that finds masks (default: both)"
+    )
+    parser.add_argument("--output", default="output", metavar="FOLDER", help="for pictures (default: %(default)s)")
+    if command == "predict":
+        parser.add_argument("--classes", metavar="FILE", help="names of the classes, one per line, or COCO's JSON file")
+        return
+    parser.add_argument("--annotations", metavar="FILE", help="labels in COCO's JSON format")
+    parser.add_argument("--images", metavar="FOLDER", help="the images that the labels are for")
+    parser.add_argument("--tfds", metavar="NAME", help="of TensorFlow Datasets: coco/2017, voc/2007, ...")
+    parser.add_argument("--data-dir", metavar="FOLDER", help="of the prepared data of TensorFlow Datasets")
+    parser.add_argument("--split", default="validation", help="of TensorFlow Datasets (default: %(default)s)")
+    parser.add_argument(
+        "--shortest-edge", type=int, metavar="PIXELS", help="of the images in pixels, instead of --size, for AP"
+    )
+    parser.add_argument(
+        "--pictures", type=int, metavar="N", default=8, help="how many images to draw (default: %(default)s)"
+    )
+
+
+def predict(args: argparse.Namespace, model: keras.Model) -> None:
+    """Prints the objects in each photo, with masks if the model finds them, and draws one picture per photo."""
     photos = [load_image(path) for path in args.images]
-    names = _class_names(args.classes, model.num_classes)
-    size = DEFAULT_SIZE if args.size is None else args.size
-    found = detect(model, photos, size, args.confidence, args.batch_size, masks="box")
-    masks = args.task == "instances"
-    if masks and "masks" not in found[0]:
-        raise ValueError(f"The detector {args.model!r} finds boxes but no masks: use --task detection.")
-
+    names = names_for(args.classes, model.num_classes, _coco_classes())
+    found = detect(model, photos, args.size, args.confidence, args.batch_size, masks="box")
     results, taken = [], set()
     for path, photo, objects in zip(args.images, photos, found, strict=True):
-        drawn = paste_masks(objects["masks"], objects["boxes"], photo.shape[:2]) if masks else None
-        picture = draw_detections(photo, objects["boxes"], objects["classes"], objects["confidence"], names, drawn)
-        name = unused(f"{pathlib.Path(path).stem}_detections", taken)
+        masks = None if args.no_masks else objects.get("masks")
+        boxes, size = objects["boxes"], photo.shape[:2]
+        drawn = None if masks is None else paste_masks(masks, boxes, size)
+        picture = draw_detections(photo, boxes, objects["classes"], objects["confidence"], names, drawn)
+        name = unused_name(f"{pathlib.Path(path).stem}_detections", taken)
         file = save_picture(picture, os.path.join(args.output, f"{name}.png"))
-        detections = _rows(objects, names)
-        if masks and args.json:
-            encoded = encode_masks(objects["masks"], objects["boxes"], photo.shape[:2])
-            detections = [{**row, "segmentation": runs} for row, runs in zip(detections, encoded, strict=True)]
-        results.append({"image": path, "picture": file, "detections": detections})
+        rows = _rows(objects, names)
+        if masks is not None and args.json:
+            encoded = encode_masks(masks, boxes, size)
+            rows = [{**row, "segmentation": runs} for row, runs in zip(rows, encoded, strict=True)]
+        results.append({"image": path, "picture": file, "detections": rows})
     if args.json:
-        print(json.dumps(results, indent=2))
+        print_json(results)
         return
     for result in results:
         print(result["image"])
-        for detection in result["detections"]:
-            box = ", ".join(f"{value:.0f}" for value in detection["box"])
-            print(f"  {detection['score']:7.2%}  {detection['name']} (left, top, right, bottom: {box})")
+        for row in result["detections"]:
+            box = ", ".join(f"{value:.0f}" for value in row["box"])
+            print(f"  {row['confidence']:7.2%}  {row['name']} (left, top, right, bottom: {box})")
         if not result["detections"]:
-            print(f"  nothing with a score of {args.confidence:g} or more")
+            print(f"  nothing with a confidence of {args.confidence:g} or more")
         print(f"  picture: {result['picture']}")
 
 
-def evaluate(args):
-    """Prints COCO's average precision, and draws labels beside detections for the first images."""
-    model = _detector(args)
+def evaluate(args: argparse.Namespace, model: keras.Model) -> None:
+    """Prints COCO's average precision of boxes, and of masks if model and labels have them; draws the first images."""
     dataset = _dataset(args)
-    size = DEFAULT_SIZE if args.size is None else args.size
-    resizing = {"image_size": size} if args.shortest_edge is None else {"shortest_edge": args.shortest_edge}
-    if args.task == "detection":
-        metrics = evaluate_detector(model, dataset, args.batch_size, **resizing)
-        printed, text = without_nan(metrics), format_coco_metrics(metrics)
+    resizing = {"image_size": args.size} if args.shortest_edge is None else {"shortest_edge": args.shortest_edge}
+    masks = getattr(model, "finds_masks", False) and not args.no_masks and dataset.has_masks
+    iou_type = tuple(TITLES) if masks else "bbox"
+    metrics = evaluate_detector(model, dataset, args.batch_size, **resizing, iou_type=iou_type)
+    if args.json:
+        print_json(metrics)
+    elif masks:
+        print("\n\n".join(f"{TITLES[name]}\n{format_coco_metrics(values)}" for name, values in metrics.items()))
     else:
-        metrics = evaluate_detector(model, dataset, args.batch_size, **resizing, iou_type=tuple(TITLES))
-        printed = {name: without_nan(values) for name, values in metrics.items()}
-        text = "\n\n".join(f"{TITLES[name]}\n{format_coco_metrics(values)}" for name, values in metrics.items())
-    print(json.dumps(printed, indent=2) if args.json else text)
+        print(format_coco_metrics(metrics))
+    if not args.json:
+        print_unreadable(dataset)
     if args.pictures > 0:
-        chosen = range(min(args.pictures, len(dataset)))
-        picture = draw_examples(model, dataset, chosen, size, args.confidence, min(PICTURE_COLUMNS, len(chosen)))
+        indices = [index for index, _ in itertools.islice(dataset.examples(), args.pictures)]
+        columns = min(PICTURE_COLUMNS, len(indices))
+        picture = draw_examples(model, dataset, indices, args.size, args.confidence, columns)
         file = save_picture(picture, os.path.join(args.output, "detections.png"))
         if not args.json:
             print(f"Labels (left) and detections (right): {file}")
 
 
-def _rows(objects, names):
-    """Returns the objects of a photo as they are printed."""
-    rows = zip(objects["boxes"].tolist(), objects["classes"].tolist(), objects["confidence"].tolist(), strict=True)
-    return [{"name": names[index], "score": score, "box": box} for box, index, score in rows]
+def train(args: argparse.Namespace) -> None:
+    """Train Mask R-CNN on labels in COCO's format."""
+    recipe = training.with_arguments(InstanceSegmentationRecipe.paper(args.model), args, image_size=args.image_size)
+    if args.epochs is not None:
+        milestones = tuple(max(1, round(epoch * args.epochs / recipe.epochs)) for epoch in recipe.milestones)
+        recipe = dataclasses.replace(recipe, epochs=args.epochs, milestones=milestones)
+
+    def make_model(num_classes):
+        return mask_rcnn(
+            args.model,
+            num_classes,
+            weights=None if args.weights == "none" else args.weights or "imagenet",
+            drop_path_rate=recipe.drop_path_rate,
+            dtype=args.precision,
+            channels=args.channels,
+            seed=args.seed,
+            name=f"{args.model}_mask_rcnn",
+        )
+
+    training.run(args, recipe, lambda: _datasets(args), make_model, _draw_batch, PREVIEW_IMAGES, METRICS)
 
 
-def without_nan(metrics):
-    """Returns metrics as JSON can hold them: `None` instead of NaN."""
-    return {name: None if value != value else value for name, value in metrics.items()}
+def _add_training_arguments(parser):
+    parser.add_argument("--annotations", required=True, metavar="FILE", help="labels in COCO's JSON format")
+    parser.add_argument("--images", required=True, metavar="FOLDER", help="the images that the labels are for")
+    parser.add_argument("--val-annotations", metavar="FILE", help="for validation (default: those for training)")
+    parser.add_argument("--val-images", metavar="FOLDER", help="for validation (default: those for training)")
+    recipe = InstanceSegmentationRecipe.paper("mambaout_tiny")
+    training.add_arguments(
+        parser,
+        weights="imagenet",
+        image_size="images are resized to fit in this many pixels (default: the short side is "
+        f"{recipe.shortest_edge}, the long one at most {recipe.longest_edge})",
+        paper=recipe,
+    )
+    parser.add_argument("--channels", type=int, metavar="N", default=256, help="of the heads (default: %(default)s)")
 
 
-def _detector(args):
-    if args.model is None:
-        raise ValueError(f"--task {args.task} needs --model: the .keras file of a saved detector.")
-    model = load_model(args.model)
-    if not hasattr(model, "bounding_box_format"):
-        raise ValueError(f"{args.model!r} holds a {type(model).__name__}, which is no detector.")
-    return model
+def _datasets(args):
+    data = CocoDataset.from_json(args.annotations, args.images)
+    if not args.val_annotations:
+        if args.val_images:
+            raise ValueError("--val-images needs --val-annotations, the labels of these images.")
+        return data, data
+    val_data = CocoDataset.from_json(args.val_annotations, args.val_images or args.images)
+    if val_data.class_names != data.class_names:
+        raise ValueError(
+            f"{args.val_annotations!r} has other classes ({', '.join(val_data.class_names[:5])}, ...) than "
+            f"{args.annotations!r} ({', '.join(data.class_names[:5])}, ...)."
+        )
+    return data, val_data
+
+
+def _draw_batch(batch, class_names):
+    inputs, labels = batch
+    pictures = []
+    for image, boxes, classes, masks in zip(
+        inputs["images"], labels["boxes"], labels["classes"], labels["masks"], strict=True
+    ):
+        drawn = paste_masks(masks, boxes, image.shape[:2])
+        pictures.append(draw_detections(image, boxes, classes, class_names=class_names, masks=drawn))
+    return np.concatenate(pictures)
 
 
 def _dataset(args):
     if args.tfds and not (args.annotations or args.images):
-        return CocoDataset.from_tfds(args.tfds, args.split)
+        return CocoDataset.from_tfds(args.tfds, args.split, args.data_dir)
     if args.annotations and args.images and not args.tfds:
         return CocoDataset.from_json(args.annotations, args.images)
     raise ValueError("Give --annotations FILE and --images FOLDER, or --tfds NAME.")
 
 
-def _class_names(path, num_classes):
-    """The names in a file; without one COCO's if there are 80 classes, else numbers."""
-    if path is None:
-        text = importlib.resources.files("keras_mambaout.detection").joinpath("coco_classes.txt").read_text()
-        names = text.splitlines()
-        return names if len(names) == num_classes else [str(number) for number in range(num_classes)]
-    try:
-        text = pathlib.Path(path).read_text(encoding="utf-8")
-        if path.endswith(".json"):
-            categories = sorted(json.loads(text)["categories"], key=lambda category: category["id"])
-            names = [category["name"] for category in categories]
-        else:
-            names = [line.strip() for line in text.splitlines() if line.strip()]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"--classes {path!r} is no text file of names and no JSON file of COCO's: {error}") from error
-    if len(names) != num_classes:
-        raise ValueError(f"--classes {path!r} has {len(names)} names, the detector has {num_classes} classes.")
-    return names
+def _rows(objects, names):
+    """Returns the objects of a photo as they are printed."""
+    columns = (objects[key].tolist() for key in ("boxes", "classes", "confidence"))
+    rows = zip(*columns, strict=True)
+    return [{"name": names[index], "confidence": confidence, "box": box} for box, index, confidence in rows]
 
 
-def unused(name, taken):
-    """Returns a file name that no other photo of this run has."""
-    number = 1
-    while (unique := name if number == 1 else f"{name}_{number}") in taken:
-        number += 1
-    taken.add(unique)
-    return unique
+def _coco_classes():
+    text = importlib.resources.files("keras_mambaout.detection").joinpath("coco_classes.txt").read_text()
+    return text.splitlines()

@@ -1,66 +1,95 @@
-"""`keras-mambaout train`: a classifier, by a recipe, on a folder of images or a TensorFlow data set."""
+"""What the trainings of all tasks have in common: their options, and the run from the first line to the last."""
 
+import argparse
+import contextlib
 import dataclasses
 import os
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
+import numpy as np
 
-from keras_mambaout.classification.pictures import draw_batch
-from keras_mambaout.classification.recipe import ClassificationRecipe
-from keras_mambaout.commands.data import training_and_validation
 from keras_mambaout.files import save_picture
-from keras_mambaout.models.registry import create_model
-from keras_mambaout.training.distribution import distribute
-from keras_mambaout.training.run import train as run
+from keras_mambaout.training.distribution import Devices, distribute
+from keras_mambaout.training.recipe import TrainingRecipe
+from keras_mambaout.training.run import train
 
-PREVIEW_IMAGES = 32
-
-
-def train(args):
-    """Trains as the arguments say; with `--preview` draws a batch instead."""
-    if args.data is None:
-        raise ValueError("--task classification needs --data: a folder of class folders, or a name of a data set.")
-    recipe = _recipe(args)
-    if args.preview:
-        data, _ = training_and_validation(args.data, args.data_dir)
-        _preview(args.preview, data, recipe, args.seed)
-        return
-    with distribute(args.devices) as devices:
-        data, val_data = training_and_validation(args.data, args.data_dir)
-        keras.utils.set_random_seed(args.seed)
-        weights = args.weights or ("imagenet" if args.recipe == "finetune" else "none")
-        model = create_model(
-            args.model,
-            weights=None if weights == "none" else weights,
-            classes=data.num_classes,
-            drop_path_rate=recipe.drop_path_rate,
-            dtype=args.precision,
-        )
-        if devices.chief:
-            print(
-                f"{args.model}: {len(data)} images for training, {len(val_data)} for validation, {data.num_classes} "
-                f"classes; {recipe.epochs} epochs in batches of {recipe.batch_size} on {devices.replicas} device(s), "
-                f"learning rate up to {recipe.learning_rate:.2g}"
-            )
-        history = run(
-            model, recipe, data, val_data, args.output, args.accumulate, args.seed, args.resume, args.strict, devices
-        )
-        if devices.chief:
-            _report(history, data, val_data, args.output)
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+FILES = ("best.keras", "last.keras", "history.csv")
 
 
-def _recipe(args):
-    """Returns the recipe that is named, with the arguments that were given instead of its own numbers."""
-    recipe = {"paper": ClassificationRecipe.paper, "finetune": ClassificationRecipe.finetune}[args.recipe](args.model)
-    recipe = changed(recipe, args, image_size=args.image_size)
-    if args.epochs is None:
-        return recipe
-    warmup = recipe.warmup_epochs * args.epochs / recipe.epochs  # keeps its share
-    return dataclasses.replace(recipe, epochs=args.epochs, warmup_epochs=warmup)
+def add_arguments(parser: argparse.ArgumentParser, weights: str, image_size: str, **recipes: TrainingRecipe) -> None:
+    """Adds the options that every training has.
+
+    Args:
+        parser: The parser of the sub-command.
+        weights: Help on the default of `--weights`.
+        image_size: Help on `--image-size`, with its default.
+        **recipes: Recipes for `mambaout_tiny` by name, whose numbers the help shows.
+    """
+
+    def default(text):
+        values = {name: text.format(recipe) for name, recipe in recipes.items()}
+        if len(values) == 1:
+            return next(iter(values.values()))
+        return ", ".join(f"{value} for {name}" for name, value in values.items())
+
+    parser.add_argument("--model", default="mambaout_tiny", help="model name (default: %(default)s)")
+    parser.add_argument(
+        "--weights", help=f"to start from: imagenet, none, a published tag or a file (default: {weights})"
+    )
+    parser.add_argument("--epochs", type=int, metavar="N", help=f"(default: {default('{0.epochs}')})")
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        metavar="N",
+        help=f"images of one weight update, over all steps and devices (default: {default('{0.batch_size}')})",
+    )
+    parser.add_argument(
+        "--accumulate",
+        type=int,
+        metavar="N",
+        default=1,
+        help="steps that a batch is divided into (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--learning-rate",
+        type=float,
+        metavar="RATE",
+        help="the highest, at this batch size (default: scaled with the batch size, "
+        f"{default('{0.base_learning_rate:g} at {0.base_batch_size}')})",
+    )
+    parser.add_argument("--image-size", type=int, metavar="PIXELS", help=image_size)
+    parser.add_argument(
+        "--drop-path",
+        type=float,
+        metavar="RATE",
+        help=f"stochastic depth (default: that of the model's size, tiny {default('{0.drop_path_rate:g}')})",
+    )
+    parser.add_argument(
+        "--clip-norm", type=float, metavar="NORM", help="largest norm of the gradients (default: no limit)"
+    )
+    parser.add_argument(
+        "--ema",
+        type=float,
+        nargs="?",
+        const=0.9999,
+        metavar="MOMENTUM",
+        help="average the weights, with momentum %(const)s if none is given (default: no average)",
+    )
+    parser.add_argument("--precision", default="float32", choices=PRECISIONS, help="(default: %(default)s)")
+    parser.add_argument("--seed", type=int, metavar="N", default=0, help="(default: %(default)s)")
+    parser.add_argument(
+        "--strict", action="store_true", help="end the run at an unreadable image (default: leave it out and go on)"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --output")
+    parser.add_argument("--preview", metavar="FILE", help="draw a training batch as a PNG, and do not train")
+    parser.add_argument("--output", default="output/train", metavar="FOLDER", help="(default: %(default)s)")
 
 
-def changed(recipe, args, **numbers):
-    """Returns a recipe of any task with the numbers that were given as arguments, and these, which differ by task."""
+def with_arguments(recipe: TrainingRecipe, args: argparse.Namespace, **numbers: Any) -> TrainingRecipe:
+    """Returns a recipe with the numbers that were given as options, and `numbers`, which differ between tasks."""
     given = {
         **numbers,
         "batch_size": args.batch_size,
@@ -75,20 +104,77 @@ def changed(recipe, args, **numbers):
     return dataclasses.replace(recipe, **changes)
 
 
-def _preview(path, data, recipe, seed):
-    count = min(PREVIEW_IMAGES, len(data))
-    batches = recipe.batches(data, count, seed)
-    images, labels = next(batches.as_numpy_iterator())
-    save_picture(draw_batch(images, labels, data.class_names), path)
-    print(f"{count} training images as the model gets them: {path}. Nothing was trained.")
+def run(
+    args: argparse.Namespace,
+    recipe: TrainingRecipe,
+    load_data: Callable[[], tuple[Any, Any]],
+    make_model: Callable[[int], keras.Model],
+    draw: Callable[[tuple, list[str]], np.ndarray],
+    preview_images: int,
+    metrics: Mapping[str, str],
+    devices: str | None = None,
+) -> None:
+    """Runs a training and prints what it does; with `--preview` draws a batch and does not train.
+
+    Args:
+        args: The options of the command.
+        recipe: The recipe of the task.
+        load_data: Returns the data sets for training and for validation.
+        make_model: Returns the model for a number of classes.
+        draw: Draws a batch, given its arrays and the class names.
+        preview_images: How many images `--preview` draws.
+        metrics: What is printed of each metric in the logs of `fit`: `{name: format of its line}`.
+        devices: As for `distribute`; `None` for tasks that train on one device.
+    """
+    if args.preview:
+        data, _ = load_data()
+        batches = recipe.batches(data, min(preview_images, len(data)), seed=args.seed)
+        batch = next(batches.as_numpy_iterator())
+        save_picture(draw(batch, data.class_names), args.preview)
+        count = len(keras.tree.flatten(batch)[0])
+        print(f"{count} training images as the model gets them: {args.preview}. Nothing was trained.")
+        return
+    with contextlib.nullcontext(Devices()) if devices is None else distribute(devices) as used:
+        data, val_data = load_data()
+        keras.utils.set_random_seed(args.seed)
+        model = make_model(data.num_classes)
+        if used.chief:
+            print(_head_line(args.model, recipe, data, val_data, used.replicas))
+        history = train(
+            model,
+            recipe,
+            data,
+            val_data,
+            args.output,
+            accumulate=args.accumulate,
+            seed=args.seed,
+            resume=args.resume,
+            strict=args.strict,
+            devices=used,
+        )
+        if used.chief:
+            _report(history, metrics, data, val_data, args.output)
 
 
-def _report(history, data, val_data, output):
-    for name, part in (("training", data), ("validation", val_data)):
+def _head_line(name, recipe, data, val_data, replicas):
+    return (
+        f"{name}: {len(data)} images for training, {len(val_data)} for validation, {data.num_classes} classes; "
+        f"{_count(recipe.epochs, 'epoch')} in batches of {recipe.batch_size} on {_count(replicas, 'device')}, "
+        f"learning rate up to {recipe.learning_rate:.2g}"
+    )
+
+
+def _count(number, what):
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _report(history, metrics, data, val_data, output):
+    for name, part in {id(val_data): ("validation", val_data), id(data): ("training", data)}.values():
         if part.unreadable:
             print(f"{len(part.unreadable)} of {len(part)} images for {name} are unreadable and were left out:")
-            print("\n".join(f"  {path}" for path in part.unreadable))
-    accuracies = history["val_accuracy"]
-    best = max(range(len(accuracies)), key=accuracies.__getitem__)
-    print(f"validation accuracy: best {accuracies[best]:.2%} in epoch {best + 1}, last {accuracies[-1]:.2%}")
-    print(f"written: {', '.join(os.path.join(output, name) for name in ('best.keras', 'last.keras', 'history.csv'))}")
+            print("\n".join(f"  {image}" for image in part.unreadable))
+    for name, line in metrics.items():
+        values = history[name]
+        best = max(range(len(values)), key=values.__getitem__)
+        print(line.format(best=values[best], epoch=best + 1, last=values[-1]))
+    print(f"written: {', '.join(os.path.join(output, name) for name in FILES)}")

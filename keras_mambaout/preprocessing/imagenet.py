@@ -83,15 +83,15 @@ def preprocess_input(x, data_format=None):
 
 
 @functools.cache
-def _classes():
-    """The 1000 ImageNet classes in order, `(synset id, name)`."""
+def imagenet_classes() -> tuple[tuple[str, str], ...]:
+    """Returns the 1000 ImageNet classes in order, each as its WordNet id and its name: `("n01440764", "tench")`."""
     text = importlib.resources.files("keras_mambaout.preprocessing").joinpath("imagenet_classes.txt").read_text()
     return tuple(tuple(line.split(" ", 1)) for line in text.splitlines())
 
 
 def imagenet_synsets():
     """Returns the WordNet ids of the 1000 ImageNet classes in order, such as `"n01440764"`."""
-    return [synset for synset, _ in _classes()]
+    return [synset for synset, _ in imagenet_classes()]
 
 
 def decode_predictions(preds, top=5):
@@ -115,7 +115,7 @@ def decode_predictions(preds, top=5):
     ```
     """
     scores = keras.ops.convert_to_numpy(preds).astype("float32")
-    classes = _classes()
+    classes = imagenet_classes()
     if scores.ndim != 2 or scores.shape[1] != len(classes):
         raise ValueError(
             f"`preds` must be a batch of scores of the 1000 ImageNet classes, (B, 1000), got shape {scores.shape}."

@@ -1,17 +1,21 @@
-"""`keras-mambaout train` and `evaluate`, as a user calls them."""
+"""`train classification`, and `evaluate` and `predict` with a classifier, as a user types them."""
 
 import contextlib
 import io
 import json
 import os
 
+import keras
 import numpy as np
 import pytest
 import seeded
 from PIL import Image
 
+from keras_mambaout import create_model
 from keras_mambaout.cli import main
 from keras_mambaout.commands import training
+from keras_mambaout.models.saved import load_model
+from keras_mambaout.preprocessing.imagenet import resize_and_center_crop
 
 SMALL = ["--model", "mambaout_test", "--weights", "none", "--image-size", "32", "--batch-size", "4", "--devices", "1"]
 
@@ -38,7 +42,19 @@ def trained(photos, tmp_path_factory):
     write_images(data / "train", ("dark", "light"), 6)
     write_images(data / "val", ("dark", "light"), 3)
     (data / "train" / "dark" / "5.png").write_bytes(b"no image")
-    arguments = ["train", *SMALL, "--data", str(data), "--epochs", "2", "--output", str(output), "--accumulate", "2"]
+    arguments = [
+        "train",
+        "classification",
+        *SMALL,
+        "--data",
+        str(data),
+        "--epochs",
+        "2",
+        "--output",
+        str(output),
+        "--accumulate",
+        "2",
+    ]
     arguments += ["--learning-rate", "1e-3", "--drop-path", "0.1", "--clip-norm", "1"]
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         assert main(arguments) == 0
@@ -53,7 +69,10 @@ def test_train_prints_what_it_did(trained, capsys):
     assert recipe["base_learning_rate"] == 1e-3 and recipe["base_batch_size"] == 4
     assert recipe["warmup_epochs"] == pytest.approx(0.2) and recipe["clip_norm"] == 1
     assert settings["accumulate"] == 2 and settings["images"] == 12
-    assert "mambaout_test: 12 images for training, 6 for validation, 2 classes; 2 epochs in batches of 4" in printed
+    assert (
+        "mambaout_test: 12 images for training, 6 for validation, 2 classes; 2 epochs in batches of 4 on 1 device,"
+        in printed
+    )
     unreadable = f"1 of 12 images for training are unreadable and were left out:\n  {data}/train/dark/5.png"
     assert unreadable in printed
     assert "validation accuracy: best" in printed and f"written: {output}/best.keras" in printed
@@ -86,6 +105,30 @@ def test_evaluate_the_trained_model(trained, capsys):
     assert "% of 6 images" in capsys.readouterr().out
 
 
+def test_predict_with_the_trained_model(trained, tmp_path, capsys):
+    """The names come from `classes.txt` beside it, from `--classes`, or are numbers."""
+    data, output, *_ = trained
+    photo, path = str(data / "val" / "light" / "0.png"), str(output / "last.keras")
+    arguments = ["predict", photo, photo, "--size", "32", "--batch-size", "1", "--model"]
+    assert main([*arguments, path, "--json"]) == 0
+    results = json.loads(capsys.readouterr().out)
+    image = resize_and_center_crop(np.asarray(Image.open(photo).convert("RGB")), 32)
+    probabilities = load_model(path).predict(image[None], verbose=0)[0].tolist()
+    expected = sorted(zip(probabilities, ("dark", "light"), strict=True), reverse=True)
+    assert [result["image"] for result in results] == [photo, photo]
+    for result in results:
+        assert [row["name"] for row in result["predictions"]] == [name for _, name in expected]
+        assert [row["score"] for row in result["predictions"]] == pytest.approx([p for p, _ in expected], rel=1e-4)
+
+    alone, names = tmp_path / "alone.keras", tmp_path / "names.txt"
+    alone.write_bytes((output / "last.keras").read_bytes())
+    names.write_text("night\nday\n")
+    best = int(np.argmax(probabilities))
+    for options, name in (([], str(best)), (["--classes", str(names)], ("night", "day")[best])):
+        assert main([*arguments, str(alone), "--top", "1", *options]) == 0
+        assert capsys.readouterr().out.splitlines()[:2] == [photo, f"  {probabilities[best]:7.2%}  {name}"]
+
+
 def test_classes_beside_a_model_name_those_of_the_images(trained, tmp_path, capsys):
     _, output, *_ = trained
     write_images(tmp_path / "other", ("cat", "dog"), 2)
@@ -100,7 +143,7 @@ def test_classes_beside_a_model_name_those_of_the_images(trained, tmp_path, caps
 def test_preview_draws_and_does_not_train(photos, tmp_path, capsys):
     picture = tmp_path / "pictures" / "augmented.png"
     arguments = [*SMALL, "--data", str(photos), "--output", str(tmp_path / "run"), "--recipe", "paper"]
-    assert main(["train", *arguments, "--preview", str(picture)]) == 0
+    assert main(["train", "classification", *arguments, "--preview", str(picture)]) == 0
     assert "18 training images as the model gets them" in capsys.readouterr().out  # a tenth is held out
     pixels = np.asarray(Image.open(picture))
     assert pixels.shape[0] > 300 and pixels.std() > 20
@@ -110,13 +153,13 @@ def test_preview_draws_and_does_not_train(photos, tmp_path, capsys):
 def test_arguments_reach_the_training(photos, tmp_path, monkeypatch, capsys):
     given = {}
 
-    def run(model, recipe, data, val_data, output, accumulate, seed, resume, strict, devices):
+    def train(model, recipe, data, val_data, output, accumulate, seed, resume, strict, devices):
         given.update(locals())
         return {"val_accuracy": [0.25, 0.75, 0.5]}
 
-    monkeypatch.setattr(training, "run", run)
+    monkeypatch.setattr(training, "train", train)
     arguments = [*SMALL, "--data", str(photos), "--output", str(tmp_path), "--recipe", "paper", "--ema", "--seed", "7"]
-    assert main(["train", *arguments, "--strict", "--resume", "--precision", "mixed_bfloat16"]) == 0
+    assert main(["train", "classification", *arguments, "--strict", "--resume", "--precision", "mixed_bfloat16"]) == 0
     assert (given["strict"], given["resume"], given["seed"], given["accumulate"]) == (True, True, 7, 1)
     recipe = given["recipe"]
     assert (recipe.ema_momentum, recipe.epochs, recipe.augmentation.mixup) == (0.9999, 300, 0.8)
@@ -132,6 +175,7 @@ def test_arguments_reach_the_training(photos, tmp_path, monkeypatch, capsys):
         (["--data", "nowhere-to-be-found"], "nowhere-to-be-found"),
         (["--data", "PHOTOS", "--epochs", "0"], "`epochs` must be an integer of 1 or more"),
         (["--data", "PHOTOS", "--accumulate", "3"], "4 images does not go into 3 accumulated steps"),
+        (["--data", "PHOTOS", "--accumulate", "0"], "accumulate"),
         (["--data", "PHOTOS", "--devices", "many"], "`devices` must be 'auto' or a number"),
         (["--data", "PHOTOS", "--weights", "no_such_tag"], "Unknown weights 'no_such_tag'"),
         (["--data", "EMPTY"], "is an empty class folder"),
@@ -146,12 +190,30 @@ def test_errors(photos, tmp_path, capsys, arguments, match):
     write_images(tmp_path / "HALF" / "train", ("a", "b"), 2)
     known = {"PHOTOS": photos, **{name: tmp_path / name for name in ("EMPTY", "ONE", "HALF")}}
     arguments = [str(known.get(argument, argument)) for argument in arguments]
-    assert main(["train", *SMALL, "--output", str(tmp_path / "run"), *arguments]) == 1
+    assert main(["train", "classification", *SMALL, "--output", str(tmp_path / "run"), *arguments]) == 1
     printed = capsys.readouterr().err.splitlines()[-1]
     assert printed.startswith("keras-mambaout: error: ") and match in printed
     assert not (tmp_path / "run").exists()
 
 
-def test_evaluate_needs_data(capsys):
-    assert main(["evaluate", "--model", "mambaout_test"]) == 1
-    assert "Give --data" in capsys.readouterr().err
+def test_evaluate_errors(trained, capsys):
+    data, output, *_ = trained
+    saved = ["evaluate", "--model", str(output / "last.keras"), "--data", str(data / "val")]
+    for arguments, message in (
+        (["evaluate", "--model", "mambaout_test"], "Give --data: a folder of class folders"),
+        ([*saved, "--weights", "imagenet"], "--weights is for models by name"),
+        ([*saved, "--batch-size", "0"], "--batch-size must be 1 or more, got 0"),
+    ):
+        assert main(arguments) == 1
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
+
+
+def test_models_of_no_task(tmp_path, capsys):
+    """Features are not classes, and neither is what does not come from images."""
+    create_model("mambaout_test", include_top=False, weights=None, pooling="avg").save(tmp_path / "features.keras")
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)]).save(tmp_path / "other.keras")
+    for name, kind in (("features", "MambaOutBackbone"), ("other", "Sequential")):
+        assert main(["predict", "photo.png", "--model", str(tmp_path / f"{name}.keras")]) == 1
+        error = capsys.readouterr().err
+        assert f"holds a {kind}. It must hold an image classifier, an object detector or a UperNet." in error

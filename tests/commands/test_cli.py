@@ -47,6 +47,7 @@ def test_predict_as_text(photo, seeded_file, capsys):
     assert lines[0] == photo and len(lines) == 3 and all("%" in line for line in lines[1:])
 
 
+@pytest.mark.no_backend
 def test_list(capsys):
     assert main(["list"]) == 0
     output = capsys.readouterr().out
@@ -61,10 +62,14 @@ def test_list(capsys):
     ("arguments", "message"),
     [
         (["predict", "nowhere.jpg", "--model", "mambaout_test", "--weights", "SEEDED"], "no image file 'nowhere.jpg'"),
-        (["predict", "PHOTO", "--model", "mambaout_huge"], "Unknown MambaOut variant 'mambaout_huge'"),
+        (["predict", "PHOTO", "--model", "mambaout_huge"], "Unknown model 'mambaout_huge': give one of mambaout_femto"),
         (["predict", "PHOTO", "--model", "mambaout_test"], "no published weights"),
         (["predict", "PHOTO", "--model", "mambaout_test", "--weights", "SEEDED", "--top", "0"], "`top`"),
         (["predict", "PHOTO", "--model", "mambaout_test", "--weights", "SEEDED", "--batch-size", "0"], "--batch-size"),
+        (
+            ["predict", "PHOTO", "--model", "mambaout_test", "--classes", "x"],
+            "--classes is for .keras files; mambaout_test has the classes of",
+        ),
         (["list", "resnet*"], "No model matches 'resnet*'"),
     ],
 )

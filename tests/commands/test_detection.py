@@ -42,7 +42,7 @@ def saved(detector, tmp_path_factory):
 
 def test_predict(saved, coco, tmp_path, capsys):
     _, _, photos, dataset = coco
-    command = ["predict", *photos[:2], photos[0], "--task", "detection", "--model", saved, "--size", str(SIZE)]
+    command = ["predict", *photos[:2], photos[0], "--model", saved, "--size", str(SIZE)]
     command += ["--confidence", "0.001", "--output", str(tmp_path)]
     assert main([*command, "--json"]) == 0
     results = json.loads(capsys.readouterr().out)
@@ -56,7 +56,7 @@ def test_predict(saved, coco, tmp_path, capsys):
         for found in result["detections"]:
             left, top, right, bottom = found["box"]
             assert 0 <= left <= right <= width and 0 <= top <= bottom <= height
-            assert found["name"] in dataset.class_names and 0.001 <= found["score"] <= 1
+            assert found["name"] in dataset.class_names and 0.001 <= found["confidence"] <= 1
     assert main(command) == 0
     text = capsys.readouterr().out
     assert text.count("left, top, right, bottom") == sum(len(result["detections"]) for result in results)
@@ -64,7 +64,7 @@ def test_predict(saved, coco, tmp_path, capsys):
 
 def test_evaluate(saved, detector, coco, tmp_path, capsys):
     annotations, images, _, dataset = coco
-    command = ["evaluate", "--task", "detection", "--model", saved, "--annotations", str(annotations)]
+    command = ["evaluate", "--model", saved, "--annotations", str(annotations)]
     command += ["--images", str(images), "--size", str(SIZE), "--output", str(tmp_path / "pictures"), "--pictures", "3"]
     assert main(command) == 0
     table, line = capsys.readouterr().out.strip().rsplit("\n", 1)
@@ -86,27 +86,24 @@ def test_evaluate(saved, detector, coco, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["predict", "PHOTO", "--task", "detection"], "--task detection needs --model"),
-        (["predict", "PHOTO", "--task", "detection", "--model", "PHOTO"], "is not a .keras file"),
+        (["predict", "PHOTO", "--model", "BROKEN"], "is not a .keras file"),
+        (["predict", "PHOTO", "--model", "nowhere.keras"], "'nowhere.keras' is not a .keras file"),
+        (["predict", "PHOTO", "--model", "PHOTO"], "or the path of a .keras file"),
+        (["predict", "PHOTO", "--model", "SAVED", "--classes", "NAMES"], "has 2 names, the model has 80 classes"),
+        (["predict", "PHOTO", "--model", "SAVED", "--classes", "nowhere.json"], "neither a text file of names nor"),
+        (["predict", "PHOTO", "--model", "SAVED", "--size", "0"], "must be a positive integer"),
+        (["evaluate", "--model", "SAVED"], "Give --annotations FILE and --images FOLDER"),
         (
-            ["predict", "PHOTO", "--task", "detection", "--model", "nowhere.keras"],
-            "'nowhere.keras' is not a .keras file",
-        ),
-        (["predict", "PHOTO", "--task", "detection", "--model", "OTHER"], "holds a Sequential, which is no detector"),
-        (["predict", "PHOTO", "--task", "detection", "--model", "SAVED", "--classes", "NAMES"], "has 2 names"),
-        (["predict", "PHOTO", "--task", "detection", "--model", "SAVED", "--size", "0"], "must be a positive integer"),
-        (["evaluate", "--task", "detection", "--model", "SAVED"], "Give --annotations FILE and --images FOLDER"),
-        (
-            ["evaluate", "--task", "detection", "--model", "SAVED", "--annotations", "x.json", "--images", "."],
+            ["evaluate", "--model", "SAVED", "--annotations", "x.json", "--images", "."],
             "There is no annotation file 'x.json'",
         ),
     ],
 )
 def test_errors_are_one_line(arguments, message, saved, coco, tmp_path, capsys):
-    other, names = tmp_path / "other.keras", tmp_path / "names.txt"
-    keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)]).save(other)
+    broken, names = tmp_path / "broken.keras", tmp_path / "names.txt"
+    broken.write_bytes(b"no archive")
     names.write_text("cat\ndog\n")
-    values = {"PHOTO": coco[2][0], "SAVED": saved, "OTHER": str(other), "NAMES": str(names)}
+    values = {"PHOTO": coco[2][0], "SAVED": saved, "BROKEN": str(broken), "NAMES": str(names)}
     assert main([values.get(argument, argument) for argument in arguments]) == 1
     captured = capsys.readouterr()
     assert captured.err.startswith("keras-mambaout: error: ") and message in captured.err, captured.err

@@ -1,6 +1,9 @@
-"""`predict` and `evaluate` with a saved detector that finds masks, as a user types them."""
+"""`train instances`, and `predict` and `evaluate` with a detector that finds masks, as a user types them."""
 
+import csv
+import functools
 import json
+import os
 
 import numpy as np
 import pytest
@@ -10,8 +13,11 @@ from pycocotools import mask as coder
 from white import FindsWhite
 
 from keras_mambaout.cli import main
-from keras_mambaout.detection import CocoDataset, evaluate_detector, format_coco_metrics
-from keras_mambaout.integrations.keras_hub import retinanet
+from keras_mambaout.commands import detection
+from keras_mambaout.detection import CocoDataset, evaluate_detector, format_coco_metrics, mask_rcnn
+from keras_mambaout.models.saved import load_model
+
+SMALL = {"proposals": 10, "box_samples": 8, "max_detections": 5}
 
 
 @pytest.fixture
@@ -28,9 +34,9 @@ def saved(tmp_path_factory):
     return path
 
 
-def predict(saved, dataset, folder, *options, task="instances"):
+def predict(saved, dataset, folder, *options):
     photos = [str(dataset[1] / f"{number}.png") for number in (0, 3)]
-    command = ["predict", *photos, "--task", task, "--model", saved, "--size", "64", "--output", str(folder)]
+    command = ["predict", *photos, "--model", saved, "--size", "64", "--output", str(folder)]
     return main([*command, *options])
 
 
@@ -55,15 +61,15 @@ def test_predict(saved, dataset, tmp_path, capsys):
 
 
 def test_boxes_of_a_detector_with_masks(saved, dataset, tmp_path, capsys):
-    assert predict(saved, dataset, tmp_path / "boxes", "--json", task="detection") == 0
-    assert sorted(json.loads(capsys.readouterr().out)[0]["detections"][0]) == ["box", "name", "score"]
+    assert predict(saved, dataset, tmp_path / "boxes", "--json", "--no-masks") == 0
+    assert sorted(json.loads(capsys.readouterr().out)[0]["detections"][0]) == ["box", "confidence", "name"]
     assert predict(saved, dataset, tmp_path / "masks") == 0
     boxes, masks = (np.asarray(Image.open(tmp_path / name / "0_detections.png")) for name in ("boxes", "masks"))
     assert (boxes != masks).any()
 
 
 def test_evaluate(saved, dataset, tmp_path, capsys):
-    command = ["evaluate", "--task", "instances", "--model", saved, "--size", "64", "--output", str(tmp_path / "out")]
+    command = ["evaluate", "--model", saved, "--size", "64", "--output", str(tmp_path / "out")]
     command += ["--annotations", str(dataset[0]), "--images", str(dataset[1])]
     assert main(command) == 0
     text, line = capsys.readouterr().out.strip().rsplit("\n", 1)
@@ -79,16 +85,52 @@ def test_evaluate(saved, dataset, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["bbox"]["AP"] == pytest.approx(1)
 
 
-def test_errors_are_one_line(dataset, tmp_path, capsys):
-    path = str(tmp_path / "boxes.keras")
-    retinanet("mambaout_test", 2, "xywh", weights=None, confidence_threshold=0.0, max_detections=5).save(path)
-    labels = ["--annotations", str(dataset[0]), "--images", str(dataset[1]), "--size", "64"]
-    for run, message in (
-        (lambda: predict(path, dataset, tmp_path), "finds boxes but no masks: use --task detection"),
-        (lambda: main(["evaluate", "--task", "instances", "--model", path, *labels]), "This model finds boxes only"),
-        (lambda: main(["evaluate", "--task", "instances", *labels]), "--task instances needs --model"),
+def test_evaluate_boxes_only(saved, dataset, tmp_path, capsys):
+    """On request, and where the labels have no masks."""
+    without = json.loads(dataset[0].read_text())
+    for item in without["annotations"]:
+        del item["segmentation"]
+    (tmp_path / "boxes.json").write_text(json.dumps(without))
+    command = ["evaluate", "--model", saved, "--size", "64", "--json", "--pictures", "0", "--images", str(dataset[1])]
+    for options in (["--annotations", str(dataset[0]), "--no-masks"], ["--annotations", str(tmp_path / "boxes.json")]):
+        assert main([*command, *options]) == 0
+        assert json.loads(capsys.readouterr().out)["AP"] == pytest.approx(1)
+
+
+def test_train(dataset, tmp_path, monkeypatch, capsys):
+    """Trains two epochs and measures on the same images; draws a batch."""
+    monkeypatch.setattr(detection, "mask_rcnn", functools.partial(mask_rcnn, **SMALL))
+    command = ["train", "instances", "--model", "mambaout_test", "--weights", "none", "--image-size", "64"]
+    command += ["--annotations", str(dataset[0]), "--images", str(dataset[1]), "--batch-size", "2"]
+    command += ["--learning-rate", "1e-3", "--channels", "8"]
+    output = tmp_path / "run"
+    assert main([*command, "--epochs", "2", "--output", str(output)]) == 0
+    printed = capsys.readouterr().out
+    assert "4 images for training, 4 for validation, 2 classes; 2 epochs in batches of 2 on 1 device," in printed
+    assert "AP of boxes: best" in printed and "AP of masks: best" in printed
+    assert f"written: {output}/best.keras, {output}/last.keras, {output}/history.csv" in printed
+    assert {"best.keras", "last.keras", "history.csv", "settings.json", "classes.txt"} <= set(os.listdir(output))
+    with open(output / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["0", "1"]
+    losses = {"rpn_class_loss", "rpn_box_loss", "class_loss", "box_loss", "mask_loss"}
+    assert losses | {"loss", "val_bbox_AP50", "val_segm_AP"} <= set(rows[0])
+    model = load_model(output / "last.keras")
+    assert model.num_classes == 2 and model.channels == 8 and model.finds_masks
+
+    assert main([*command, "--preview", str(tmp_path / "batch.png")]) == 0
+    assert (tmp_path / "batch.png").exists()
+    assert "2 training images" not in capsys.readouterr().out  # as many as a preview shows, whatever the batch
+
+
+def test_errors_of_training_are_one_line(dataset, tmp_path, capsys):
+    command = ["train", "instances", "--model", "mambaout_test", "--output", str(tmp_path / "run")]
+    command += ["--annotations", str(dataset[0]), "--images", str(dataset[1])]
+    for options, message in (
+        (["--epochs", "0"], "`epochs` must be"),
+        (["--accumulate", "0"], "accumulate"),
+        (["--val-images", str(dataset[1])], "--val-images needs --val-annotations"),
     ):
-        assert run() == 1
-        captured = capsys.readouterr()
-        assert captured.err.startswith("keras-mambaout: error: ") and message in captured.err, captured.err
-        assert captured.err.count("\n") == 1 and captured.out == ""
+        assert main([*command, *options, "--weights", "none"]) == 1
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1

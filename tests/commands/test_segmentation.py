@@ -1,8 +1,9 @@
-"""`train`, `evaluate` and `predict` with `--task scenes`, as a user types them."""
+"""`train semantic`, and `evaluate` and `predict` with a UperNet, as a user types them."""
 
 import contextlib
 import io
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from keras_mambaout.segmentation import (
 )
 
 WINDOWS = {"crop_size": 32, "stride": 21, "shortest_edge": 32, "longest_edge": 128}
-TRAIN = ["train", "--task", "scenes", "--model", "mambaout_test", "--weights", "none", "--image-size", "32"]
+TRAIN = ["train", "semantic", "--model", "mambaout_test", "--weights", "none", "--image-size", "32"]
 TRAIN += ["--channels", "16"]
 
 
@@ -65,7 +66,7 @@ def test_train(trained):
 
 
 def test_evaluate(trained, model, folders, tmp_path, capsys):
-    command = ["evaluate", "--task", "scenes", "--model", str(trained[0] / "last.keras"), *folders, "--size", "32"]
+    command = ["evaluate", "--model", str(trained[0] / "last.keras"), *folders, "--size", "32"]
     assert main([*command, "--output", str(tmp_path), "--pictures", "2"]) == 0
     text, line = capsys.readouterr().out.strip().rsplit("\n", 1)
     data = dataset(folders)
@@ -79,9 +80,20 @@ def test_evaluate(trained, model, folders, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out) == metrics
 
 
+def test_evaluate_leaves_out_what_is_unreadable(trained, folders, tmp_path, capsys):
+    shutil.copytree(folders[1], tmp_path / "images")
+    damaged = tmp_path / "images" / "0.png"
+    damaged.write_bytes(damaged.read_bytes()[:60])
+    command = ["evaluate", "--model", str(trained[0] / "last.keras"), "--images", str(tmp_path / "images")]
+    command += [*folders[2:], "--size", "32", "--output", str(tmp_path / "out"), "--pictures", "1"]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert f"1 unreadable images were left out: {damaged}" in printed and "Images, predictions and labels: " in printed
+
+
 def test_predict(trained, model, folders, tmp_path, capsys):
     photo = f"{folders[1]}/1.png"
-    command = ["predict", photo, photo, "--task", "scenes", "--model", str(trained[0] / "last.keras"), "--size", "32"]
+    command = ["predict", photo, photo, "--model", str(trained[0] / "last.keras"), "--size", "32"]
     command += ["--output", str(tmp_path)]
     assert main([*command, "--json", *folders[4:]]) == 0
     first, second = json.loads(capsys.readouterr().out)
@@ -124,7 +136,7 @@ def test_ade20k(tmp_path, capsys):
     (tmp_path / "away").rename(tmp_path / "images" / "validation")
     saved = str(tmp_path / "model.keras")
     scenes.create(num_classes=150).save(saved)
-    command = ["evaluate", "--task", "scenes", "--model", saved, "--data", str(tmp_path), "--size", "32", "--pictures"]
+    command = ["evaluate", "--model", saved, "--data", str(tmp_path), "--size", "32", "--pictures"]
     assert main([*command, "0", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["classes"]
     assert (rows[0]["name"], rows[0]["pixels"], rows[0]["accuracy"]) == ("wall", 0, None)
@@ -134,9 +146,9 @@ def test_ade20k(tmp_path, capsys):
 def test_classes_with_numbers(trained, folders, tmp_path, capsys):
     """A file whose lines are `number: name` says which number a class has in the label maps."""
     (tmp_path / "names.txt").write_text("2: blue\n  0: red\n1: green\n")
-    command = ["evaluate", "--task", "scenes", "--model", str(trained[0] / "last.keras"), *folders[:5]]
+    command = ["evaluate", "--model", str(trained[0] / "last.keras"), *folders[:5]]
     command += [str(tmp_path / "names.txt"), "--size", "32", "--pictures", "0", "--json"]
-    assert main([*command, "--ignored", "255,9"]) == 0
+    assert main([*command, "--ignore-ids", "255,9"]) == 0
     rows = json.loads(capsys.readouterr().out)["classes"]
     pixels = [int((np.asarray(Image.open(f"{folders[3]}/{n}.png")) == 2).sum()) for n in range(4)]
     assert (rows[0]["name"], rows[0]["pixels"]) == ("blue", sum(pixels))
@@ -147,20 +159,20 @@ def test_errors_are_one_line(trained, folders, tmp_path, capsys):
     create_model("mambaout_test", weights=None, classes=3).save(classifier)
     saved = str(trained[0] / "last.keras")
     (tmp_path / "two.txt").write_text("red\ngreen\n")
-    evaluate, photo = ["evaluate", "--task", "scenes", "--model"], f"{folders[1]}/1.png"
+    evaluate, photo = ["evaluate", "--model"], f"{folders[1]}/1.png"
     for command, message in (
-        ([*evaluate, saved], "--task scenes needs --data FOLDER (ADEChallengeData2016), or --images"),
-        ([*evaluate, saved, "--data", str(tmp_path), *folders], "--task scenes needs --data"),
+        ([*evaluate, saved], "Give --data FOLDER (ADEChallengeData2016) alone, or --images"),
+        ([*evaluate, saved, "--data", str(tmp_path), *folders], "Give --data FOLDER"),
         ([*evaluate, saved, "--data", str(tmp_path)], "There is no folder"),
-        ([*evaluate, saved, *folders, "--ignored", "none"], "--ignored must be numbers with commas"),
+        ([*evaluate, saved, *folders, "--ignore-ids", "none"], "--ignore-ids must be numbers with commas"),
         (
             [*evaluate, saved, *folders[:5], str(tmp_path / "two.txt")],
             "The model has 3 classes, the data set has 2",
         ),
-        ([*evaluate, classifier, *folders], "holds a MambaOutClassifier, which is no UperNet"),
-        (["predict", photo, "--task", "scenes"], "--task scenes needs --model"),
-        (["predict", photo, "--task", "scenes", "--model", saved, "--classes", "missing.txt"], "is no text file"),
-        ([*TRAIN, *folders, "--devices", "2", "--output", str(tmp_path / "run")], "trains on one device"),
+        ([*evaluate, classifier, *folders], "--images is for object detection and semantic segmentation; "),
+        (["predict", photo, "--model", saved, "--top", "0"], "`top` must be an integer of 1 or more, got 0"),
+        (["predict", photo, "--model", saved, "--classes", "missing.txt"], "is neither a text file of names"),
+        ([*TRAIN, "--data", str(tmp_path), "--val-images", folders[1]], "--val-images and --val-labels are for"),
     ):
         assert main(command) == 1, command
         captured = capsys.readouterr()

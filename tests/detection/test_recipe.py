@@ -1,8 +1,6 @@
 """The recipe for Mask R-CNN: its learning rates and batches, and a run by it."""
 
-import csv
 import dataclasses
-import functools
 import os
 
 import keras
@@ -10,10 +8,7 @@ import numpy as np
 import pytest
 import white
 
-from keras_mambaout.cli import main
-from keras_mambaout.commands import training_instances
 from keras_mambaout.detection import CocoDataset, InstanceSegmentationRecipe, mask_rcnn
-from keras_mambaout.models.saved import load_model
 from keras_mambaout.training import train
 from keras_mambaout.training.distribution import Devices
 
@@ -96,41 +91,3 @@ def test_one_device(files):
     data = CocoDataset.from_json(*files)
     with pytest.raises(ValueError, match="InstanceSegmentationRecipe trains on one device, got 2"):
         train(model, InstanceSegmentationRecipe(), data, devices=Devices(replicas=2))
-
-
-def test_the_command(files, tmp_path, monkeypatch, capsys):
-    """Trains two epochs and measures on the same images; draws a batch."""
-    monkeypatch.setattr(training_instances, "mask_rcnn", functools.partial(mask_rcnn, **SMALL))
-    annotations, images = map(str, files)
-    command = ["train", "--task", "instances", "--model", "mambaout_test", "--weights", "none", "--image-size", "64"]
-    command += ["--annotations", annotations, "--images", images, "--batch-size", "2", "--learning-rate", "1e-3"]
-    output = tmp_path / "run"
-    assert main([*command, "--epochs", "2", "--output", str(output)]) == 0
-    printed = capsys.readouterr().out
-    assert "4 images for training, 4 for validation, 2 classes; 2 epochs in batches of 2" in printed
-    assert "AP of boxes: best" in printed and "AP of masks: best" in printed
-    assert {"best.keras", "last.keras", "history.csv", "settings.json", "classes.txt"} <= set(os.listdir(output))
-    with open(output / "history.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["epoch"] for row in rows] == ["0", "1"]
-    losses = {"rpn_class_loss", "rpn_box_loss", "class_loss", "box_loss", "mask_loss"}
-    assert losses | {"loss", "val_bbox_AP50", "val_segm_AP"} <= set(rows[0])
-    assert load_model(output / "last.keras").num_classes == 2
-
-    assert main([*command, "--preview", str(tmp_path / "batch.png")]) == 0
-    assert (tmp_path / "batch.png").exists()
-
-
-def test_errors_of_the_command_are_one_line(files, tmp_path, capsys):
-    annotations, images = map(str, files)
-    command = ["train", "--task", "instances", "--model", "mambaout_test", "--output", str(tmp_path)]
-    data = ["--annotations", annotations, "--images", images]
-    for options, message in (
-        ([], "needs --annotations FILE and --images FOLDER"),
-        ([*data, "--devices", "2"], "trains on one device"),
-        ([*data, "--epochs", "0"], "`epochs` must be"),
-    ):
-        assert main([*command, *options]) == 1
-        error = capsys.readouterr().err
-        assert message in error and error.count("\n") == 1
-    assert main(["train"]) == 1 and "--task classification needs --data" in capsys.readouterr().err

@@ -40,6 +40,7 @@ class FindsWhite(keras.Model):
     """
 
     num_classes = 2
+    finds_masks = True
 
     def __init__(self, bounding_box_format="xyxy", shift=0.0, filled=1.0, takes_sizes=False, **kwargs):
         super().__init__(**kwargs)

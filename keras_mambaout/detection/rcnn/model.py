@@ -83,6 +83,7 @@ class MaskRCNN(LabelCheckMixin, keras.Model):
 
     bounding_box_format = "xyxy"
     takes_sizes = True
+    finds_masks = True
 
     def __init__(
         self,

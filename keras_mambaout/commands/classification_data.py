@@ -1,20 +1,21 @@
-"""What `--data` means: a folder of class folders, or a name of TensorFlow Datasets."""
+"""What `--data` means for classification: a folder of class folders, or a name of TensorFlow Datasets."""
 
 import os
 
 from keras_mambaout.classification.dataset import ClassificationDataset
 from keras_mambaout.classification.tfds_labels import split_names
+from keras_mambaout.commands.class_names import names_beside
 from keras_mambaout.preprocessing.imagenet import imagenet_synsets
 
 VALIDATION_NAMES = ("val", "validation", "test")
-HELD_OUT = 10  # percent, where a data set has no images of its own for validation
+HELD_OUT = 10  # percent, where a data set has no images for validation
 
 
-def training_and_validation(data, data_dir):
+def training_and_validation(data: str, data_dir: str | None) -> tuple[ClassificationDataset, ClassificationDataset]:
     """Returns two data sets: the images for training, and those for validation.
 
-    A folder holds `train` and `val` (or `validation`, or `test`) with the class folders in each, or the class
-    folders themselves. From these, and from a TensorFlow data set of a single split, a tenth is held out.
+    A folder has `train` and `val` (or `validation`, or `test`) with the class folders in each, or the class folders
+    directly in it. Of these, and of a TensorFlow data set with a single split, a tenth is held out for validation.
     """
     if not os.path.isdir(data):
         splits = split_names(data, data_dir)
@@ -35,18 +36,17 @@ def training_and_validation(data, data_dir):
     return train, ClassificationDataset.from_folder(folder, train.class_names)
 
 
-def for_evaluation(data, split, data_dir, model):
-    """Returns the images to evaluate a model on: those of a folder of class folders, or of a split.
+def for_evaluation(data: str, split: str, data_dir: str | None, model: str) -> ClassificationDataset:
+    """Returns the images to evaluate a model on: a folder of class folders, or a split of TensorFlow Datasets.
 
-    Folders may be fewer than the classes where these are known: from `classes.txt` beside a trained model,
-    and for folders that have ImageNet's synset ids as names.
+    The folder may lack some of the classes if these are known: from `classes.txt` beside a trained model, and for
+    folders that are named by ImageNet's WordNet ids.
     """
     if not os.path.isdir(data):
         return ClassificationDataset.from_tfds(data, split, data_dir)
-    names = os.path.join(os.path.dirname(model), "classes.txt")
-    if model.endswith(".keras") and os.path.isfile(names):
-        with open(names, encoding="utf-8") as file:
-            return ClassificationDataset.from_folder(data, file.read().splitlines())
+    names = names_beside(model)
+    if names is not None:
+        return ClassificationDataset.from_folder(data, names)
     folders = [entry.name for entry in os.scandir(data) if entry.is_dir() and not entry.name.startswith(".")]
     synsets = imagenet_synsets()
     return ClassificationDataset.from_folder(data, synsets if set(folders) <= set(synsets) else None)

@@ -1,0 +1,40 @@
+"""`keras-mambaout compare`: one model on several backends."""
+
+import argparse
+import sys
+
+from keras_mambaout.compare import BACKENDS, TOLERANCES, compare_backends, format_report
+
+HELP = "compare backends: speed, memory, and whether they agree"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    parser.add_argument("--model", default="mambaout_tiny", help="model name or .keras file (default: %(default)s)")
+    parser.add_argument("--weights", help="imagenet, a published tag or a file (default: random)")
+    parser.add_argument("--backends", default=",".join(BACKENDS), help="separated by commas (default: %(default)s)")
+    parser.add_argument("--batch-size", type=int, default=8, help="images in the batch (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=224, help="side of the images in pixels (default: %(default)s)")
+    parser.add_argument("--precision", default="float32", choices=list(TOLERANCES), help="(default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=20, help="timed calls and steps of fit (default: %(default)s)")
+    parser.add_argument("--images", metavar="FOLDER", help="folder of images (default: noise)")
+    parser.add_argument("--output", default="compare", metavar="FOLDER", help="(default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the comparison; returns 1 if the backends disagree, else 0."""
+    report = compare_backends(
+        args.model,
+        weights=args.weights,
+        backends=args.backends.split(","),
+        batch_size=args.batch_size,
+        size=args.size,
+        precision=args.precision,
+        steps=args.steps,
+        images=args.images,
+        output=args.output,
+        verbose=sys.stdout.isatty(),
+    )
+    print(format_report(report))
+    print(f"written: {args.output}/compare.json, compare.md, compare.png")
+    return 0 if report["agree"] else 1
