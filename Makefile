@@ -1,5 +1,6 @@
 # make demo [BACKEND=jax]   set up .venv, train on digits, write demo/*.png
 # make test [BACKEND=jax]   set up .venv, run the tests on all backends (or on one)
+# make test-all             exhaustive tests too, JAX compiled as for users; takes hours
 # make test-slow            the long trainings, on PyTorch or on BACKEND
 # make lint, make format    ruff
 # make notebooks            write notebooks/ anew from examples/
@@ -8,7 +9,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-slow lint format notebooks clean
+.PHONY: demo test test-all test-slow lint format notebooks clean
 
 demo: BACKEND ?= tensorflow
 demo: .venv/.demo-$(or $(BACKEND),tensorflow)
@@ -16,6 +17,9 @@ demo: .venv/.demo-$(or $(BACKEND),tensorflow)
 
 test: .venv/.dev
 	$(BIN)/python tests/run_backends.py $(BACKEND)
+
+test-all: .venv/.dev
+	$(BIN)/python tests/run_backends.py --all $(BACKEND)
 
 test-slow: .venv/.dev
 	KERAS_BACKEND=$(or $(BACKEND),torch) $(BIN)/python -m pytest -m slow -s tests

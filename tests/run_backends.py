@@ -1,12 +1,15 @@
-"""Runs the whole suite under each backend, one process each, and what needs no backend once.
+"""Runs the suite under each backend, one process each, and what touches no backend once.
 
     python tests/run_backends.py            all of them, as `make test` does
-    python tests/run_backends.py jax        one backend, and the project's own tests
+    python tests/run_backends.py jax        one backend, what touches none, and the project's own tests
+    python tests/run_backends.py --all      as `make test-all`: exhaustive tests too, what touches no backend under
+                                            each, and JAX compiles as it does for users
 
 Two processes run side by side, on one core each: compiling, which is most of the time, uses no more. Prints
-pytest's output of each run when it ends, then one summary line a run, then a line that counts all tests.
+pytest's output of each run when it ends, then one summary line for each run, then a line that counts all tests.
 """
 
+import argparse
 import concurrent.futures
 import os
 import pathlib
@@ -19,27 +22,47 @@ import xml.etree.ElementTree
 BACKENDS = ("jax", "tensorflow", "torch")  # the longest first
 AT_ONCE = min(2, os.cpu_count() or 1)
 ROOT = pathlib.Path(__file__).parents[1]
-PROJECT_TESTS = "tests/project"
-NOTEBOOKS = f"{PROJECT_TESTS}/test_notebooks.py"  # half of their time
+PROJECT = "tests/project"  # what the project promises: README, notebooks, installation
 JAX_CACHE = {  # what a test compiled, others and later runs load: that is most of JAX's time
     "JAX_COMPILATION_CACHE_DIR": str(pathlib.Path(sys.prefix) / "jax-cache"),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
 }
 JAX_COMPILES_FAST = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # not where a test asks for the fixture `optimized`
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}  # else the processes wait for each other
+QUICK, EXHAUSTIVE = "not slow and not exhaustive", "not slow"
 
 
-def run(name, backend, selection):
-    """Runs pytest and returns its counts, the seconds and whether all went well."""
+def plan(backends, everything):
+    """Returns `{name: (backend, arguments of pytest)}`, in the order in which they begin."""
+    chosen = EXHAUSTIVE if everything else QUICK
+    once = "tensorflow" if "tensorflow" in backends else backends[0]
+    if everything:
+        runs = {name: (name, ["-m", chosen, "tests", f"--ignore={PROJECT}"]) for name in backends}
+    else:
+        suite = ["-m", f"{chosen} and not no_backend", "tests", f"--ignore={PROJECT}"]
+        runs = {name: (name, suite) for name in backends}
+        runs["once"] = (once, ["-m", f"{chosen} and no_backend", "tests", f"--ignore={PROJECT}"])
+    runs["notebooks"] = (once, ["-m", chosen, f"{PROJECT}/test_notebooks.py"])
+    runs["project"] = (once, ["-m", chosen, PROJECT, f"--ignore={PROJECT}/test_notebooks.py"])
+    return runs
+
+
+def run(name, backend, arguments, settings, durations):
+    """Runs pytest and returns its counts and the seconds."""
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         report = pathlib.Path(folder) / "report.xml"
-        settings = {**JAX_CACHE, **JAX_COMPILES_FAST, **ONE_THREAD, "TF_CPP_MIN_LOG_LEVEL": "3"}
-        environment = {**os.environ, **settings, "KERAS_BACKEND": backend}
-        command = [sys.executable, "-m", "pytest", "-q", "--durations=8", f"--junit-xml={report}", *selection]
+        environment = {**os.environ, **settings, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": backend}
+        command = [sys.executable, "-m", "pytest", "-q", f"--durations={durations}", f"--junit-xml={report}"]
         print(f"=== {name}: started ===", flush=True)
         process = subprocess.run(
-            command, cwd=ROOT, env=environment, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [*command, *arguments],
+            cwd=ROOT,
+            env=environment,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         counts = read_counts(report) if report.exists() else {"passed": 0, "failed": 1, "skipped": 0}
     if process.returncode != 0 and not counts["failed"]:
@@ -50,22 +73,28 @@ def run(name, backend, selection):
 
 
 def read_counts(report):
+    """Returns how many tests of a report passed, failed and were skipped."""
     suite = xml.etree.ElementTree.parse(report).getroot().find("testsuite").attrib
     failed = int(suite["failures"]) + int(suite["errors"])
     skipped = int(suite["skipped"])
     return {"passed": int(suite["tests"]) - failed - skipped, "failed": failed, "skipped": skipped}
 
 
-def main(backends):
-    unknown = set(backends) - set(BACKENDS)
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("backends", nargs="*", metavar="BACKEND", help=f"of {', '.join(BACKENDS)} (default: all)")
+    parser.add_argument("--all", action="store_true", help="exhaustive tests too")
+    parser.add_argument("--durations", type=int, default=15, help="slowest tests to list (default: %(default)s)")
+    args = parser.parse_args()
+    unknown = set(args.backends) - set(BACKENDS)
     if unknown:
-        sys.exit(f"Unknown backend {', '.join(unknown)}: choose from {', '.join(BACKENDS)}.")
-    runs = {name: (name, ["tests", f"--ignore={PROJECT_TESTS}"]) for name in backends}
-    backend = "tensorflow" if "tensorflow" in backends else backends[0]
-    runs["notebooks"] = (backend, [NOTEBOOKS])
-    runs["project"] = (backend, [PROJECT_TESTS, f"--ignore={NOTEBOOKS}"])
+        parser.error(f"unknown backend {', '.join(sorted(unknown))}: choose from {', '.join(BACKENDS)}")
+    settings = {**JAX_CACHE, **ONE_THREAD, **({} if args.all else JAX_COMPILES_FAST)}
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        waiting = {name: pool.submit(run, name, *arguments) for name, arguments in runs.items()}
+        waiting = {
+            name: pool.submit(run, name, *arguments, settings, args.durations)
+            for name, arguments in plan(args.backends or list(BACKENDS), args.all).items()
+        }
         results = {name: future.result() for name, future in waiting.items()}
 
     print()
@@ -77,8 +106,9 @@ def main(backends):
 
 
 def describe(counts):
+    """Returns counts as text."""
     return ", ".join(f"{count} {what}" for what, count in counts.items())
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or BACKENDS)
+    main()
