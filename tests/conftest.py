@@ -9,6 +9,16 @@ import pytest
 from paths import ROOT
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Tests that are marked `first_on(backend, ...)` are exhaustive on the other backends."""
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    for item in items:
+        first = [name for mark in item.iter_markers("first_on") for name in mark.args]
+        if first and backend not in first and item.get_closest_marker("no_backend") is None:
+            item.add_marker(pytest.mark.exhaustive)
+
+
 @pytest.fixture(scope="module")
 def optimized():
     """JAX compiles as it does for users, for tests of many steps or of the kernels' numbers.

@@ -17,6 +17,8 @@ from keras_mambaout.commands import training
 from keras_mambaout.models.saved import load_model
 from keras_mambaout.preprocessing.imagenet import resize_and_center_crop
 
+pytestmark = pytest.mark.first_on("torch")  # what differs between backends, other tests show
+
 SMALL = ["--model", "mambaout_test", "--weights", "none", "--image-size", "32", "--batch-size", "4", "--devices", "1"]
 
 

@@ -16,6 +16,8 @@ import keras_mambaout
 from keras_mambaout.cli import main
 from keras_mambaout.config import VARIANTS
 
+pytestmark = pytest.mark.first_on("torch")  # what differs between backends, other tests show
+
 
 @pytest.fixture
 def photo(tmp_path):

@@ -11,6 +11,8 @@ from keras_mambaout.cli import main
 from keras_mambaout.detection import CocoDataset, evaluate_detector, format_coco_metrics
 from keras_mambaout.integrations.keras_hub import retinanet
 
+pytestmark = pytest.mark.first_on("torch")  # what differs between backends, other tests show
+
 SIZE = 96
 
 

@@ -19,6 +19,8 @@ from keras_mambaout.models.saved import load_model
 
 SMALL = {"proposals": 10, "box_samples": 8, "max_detections": 5}
 
+pytestmark = pytest.mark.first_on("torch")  # what differs between backends, other tests show
+
 
 @pytest.fixture
 def dataset(tmp_path):

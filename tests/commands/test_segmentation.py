@@ -22,6 +22,8 @@ from keras_mambaout.segmentation import (
     segment,
 )
 
+pytestmark = pytest.mark.first_on("torch")  # what differs between backends, other tests show
+
 WINDOWS = {"crop_size": 32, "stride": 21, "shortest_edge": 32, "longest_edge": 128}
 TRAIN = ["train", "semantic", "--model", "mambaout_test", "--weights", "none", "--image-size", "32"]
 TRAIN += ["--channels", "16"]

@@ -60,6 +60,7 @@ def test_accumulate_is_checked():
         train(None, InstanceSegmentationRecipe(), None, accumulate=0)
 
 
+@pytest.mark.no_backend
 def test_an_epoch_is_a_function_of_seed_and_number(files):
     data = CocoDataset.from_json(*files)
     recipe = InstanceSegmentationRecipe(image_size=32, mask_size=14, max_boxes=2)
@@ -75,6 +76,7 @@ def test_an_epoch_is_a_function_of_seed_and_number(files):
     assert any((a != b).any() for a, b in zip(whole[:2], whole[2:4], strict=True))
 
 
+@pytest.mark.first_on("torch")
 def test_a_run(files, tmp_path):
     """The recipe brings the AP that the best model is chosen by; the losses are those of the validation images too."""
     data = CocoDataset.from_json(*files)

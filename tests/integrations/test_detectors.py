@@ -22,7 +22,13 @@ def coco(data_dir):
     return CocoDataset.from_json(folder / "instances_train2017.json", folder / "images")
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=[] if name == "keras_hub_retinanet" else pytest.mark.first_on("torch"))
+        for name in CASES
+    ],
+)
 def trained(request, coco):
     """A case, its detector after two epochs, and the losses."""
     case = CASES[request.param]
@@ -203,7 +209,11 @@ def whole_batch(case, classes_added=0):
     return photos(SIZE, SIZE, 4), {key: np.concatenate([value, value]) for key, value in labels.items()}
 
 
-@pytest.mark.parametrize("trained", ["keras_cv_retinanet", "keras_hub_retinanet"], indirect=True)
+@pytest.mark.parametrize(
+    "trained",
+    [pytest.param("keras_cv_retinanet", marks=pytest.mark.first_on("torch")), "keras_hub_retinanet"],
+    indirect=True,
+)
 def test_batch_methods(trained):
     case, detector, _ = trained
     images, labels = whole_batch(case)

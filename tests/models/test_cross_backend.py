@@ -17,6 +17,7 @@ from keras_mambaout.detection import mask_rcnn
 from keras_mambaout.segmentation import upernet
 
 SCRIPT = pathlib.Path(cross_backend.__file__)
+FIRST = "tensorflow" if keras.backend.backend() == "torch" else "torch"  # JAX, which loads longest, in `make test-all`
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,14 @@ def saved(tmp_path_factory, seeded_file):
     return folder, *predictions
 
 
-@pytest.mark.parametrize("backend", [name for name in cross_backend.BACKENDS if name != keras.backend.backend()])
+@pytest.mark.parametrize(
+    "backend",
+    [
+        pytest.param(name, marks=[] if name == FIRST else pytest.mark.exhaustive)
+        for name in cross_backend.BACKENDS
+        if name != keras.backend.backend()
+    ],
+)
 def test_loads_with_the_same_predictions(saved, backend):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")

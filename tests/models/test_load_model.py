@@ -26,6 +26,7 @@ def saved(tmp_path_factory):
     return [str(folder / f"{name}.keras") for name in ("classifier", "upernet", "around")]
 
 
+@pytest.mark.first_on("torch")
 def test_a_fresh_process(saved):
     result = subprocess.run([sys.executable, "-c", SCRIPT, *saved], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
@@ -49,6 +50,7 @@ def test_a_module_that_has_moved(saved, tmp_path):
     assert type(load_model(path)).__name__ == "UperNet"
 
 
+@pytest.mark.first_on("torch")
 def test_a_library_that_is_missing(saved, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "keras_cv", None)
     monkeypatch.delitem(sys.modules, "keras_mambaout.integrations.keras_cv", raising=False)

@@ -33,6 +33,7 @@ from keras_mambaout.models.macs import count_macs
         (keras.layers.UpSampling2D(), (2, 5, 4, 6), 0),
     ],
 )
+@pytest.mark.first_on("torch")
 def test_by_hand(layer, shape, expected):
     count = count_macs(layer, shape)
     assert count == expected and isinstance(count, int)
@@ -42,6 +43,7 @@ def test_by_hand(layer, shape, expected):
     ("variant", "expected"),
     [("mambaout_femto", 1.2), ("mambaout_tiny", 4.5), ("mambaout_small", 9.0), ("mambaout_base", 15.8)],
 )
+@pytest.mark.first_on("torch")
 def test_the_papers_numbers(variant, expected):
     model = keras_mambaout.create_model(variant, weights=None)
     count = count_macs(model, (1, 224, 224, 3)) / 1e9
@@ -64,6 +66,7 @@ def test_quantized_blocks_count_the_same():
     assert count_macs(block, (1, 5, 4, 6)) == plain
 
 
+@pytest.mark.first_on("torch")
 def test_models_within_models():
     """Functional, sequential and nested; a layer that is called twice counts twice."""
     shared = keras.layers.Dense(4)

@@ -21,7 +21,7 @@ def flowers(data_dir):
     return np.stack(images), np.array(labels)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("mixed_bfloat16", marks=pytest.mark.first_on("torch"))])
 def test_overfits_real_photos(flowers, dtype):
     keras.utils.set_random_seed(1)
     images, labels = flowers

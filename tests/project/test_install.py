@@ -22,7 +22,10 @@ print("predicted on", keras.backend.backend())
 """
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+@pytest.mark.parametrize(
+    "backend",
+    ["jax", *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("tensorflow", "torch"))],
+)
 def test_one_backend_alone(backend, tmp_path):
     pinned = [ROOT / "requirements" / f"{name}.txt" for name in (backend, "base")]
     python = environments.create(tmp_path / "venv", "-r", pinned[0], "-r", pinned[1], ROOT)

@@ -80,6 +80,7 @@ def test_accumulate_is_checked():
         SemanticSegmentationRecipe().schedule(10, accumulate=0)
 
 
+@pytest.mark.no_backend
 def test_an_epoch_is_a_function_of_seed_and_number(data):
     recipe = SemanticSegmentationRecipe(**SMALL)
     whole = list(recipe.batches(data, 2, seed=1, epochs=(0, 3)).as_numpy_iterator())
@@ -91,6 +92,7 @@ def test_an_epoch_is_a_function_of_seed_and_number(data):
     np.testing.assert_array_equal(images, whole[0][0][1:])
 
 
+@pytest.mark.first_on("torch")
 def test_a_run(data, tmp_path):
     """Two epochs, with the metrics of ADE20K after each, which the recipe brings."""
     recipe, output = SemanticSegmentationRecipe(**SMALL), tmp_path / "run"
@@ -106,6 +108,7 @@ def test_a_run(data, tmp_path):
     assert load_model(output / "last.keras").num_classes == 3
 
 
+@pytest.mark.first_on("torch")
 def test_a_callback_of_the_user_takes_the_place_of_the_recipes(data, tmp_path):
     """Measured every second epoch, only there, and of the averaged weights, which are saved."""
     recipe = SemanticSegmentationRecipe(**{**SMALL, "epochs": 3}, ema_momentum=0.9)
@@ -121,6 +124,7 @@ def test_a_callback_of_the_user_takes_the_place_of_the_recipes(data, tmp_path):
     assert metrics["mIoU"] == pytest.approx(history["val_mIoU"][1], abs=1e-6)
 
 
+@pytest.mark.first_on("torch")
 def test_unreadable_images_are_left_out_or_end_the_run(data, tmp_path):
     (tmp_path / "images" / "1.png").write_bytes(b"no image")
     recipe, model = SemanticSegmentationRecipe(**{**SMALL, "epochs": 1}), scenes.create(num_classes=3)

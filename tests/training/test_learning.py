@@ -33,6 +33,7 @@ def run(data_dir, output, recipe):
     return train(model, recipe, data, test_data, str(output)), test_data
 
 
+@pytest.mark.first_on("torch")
 def test_a_short_run_lowers_the_loss(data_dir, tmp_path):
     recipe = dataclasses.replace(CIFAR, epochs=3, warmup_epochs=0.5, image_size=32, batch_size=100, ema_momentum=None)
     history, _ = run(data_dir, tmp_path / "run", recipe)

@@ -60,12 +60,18 @@ def test_a_run_leaves_its_files(unbroken, images):
     assert np.mean(right) == pytest.approx(history["val_accuracy"][-1])  # averaged weights are saved and validated
 
 
-def test_killed_at_three_points_a_run_ends_like_one_that_was_not(unbroken, images, tmp_path):
+OWN_POINT = {"jax": "step", "tensorflow": "backup", "torch": "between"}[keras.backend.backend()]
+
+
+@pytest.mark.parametrize(
+    "points", [(OWN_POINT,), pytest.param(("step", "backup", "between"), marks=pytest.mark.exhaustive)], ids=len
+)
+def test_a_run_that_was_killed_ends_like_one_that_was_not(unbroken, images, tmp_path, points):
     output, history = unbroken
-    command = [sys.executable, str(WORKER), str(images), str(tmp_path / "killed"), "step", "backup", "between"]
+    command = [sys.executable, str(WORKER), str(images), str(tmp_path / "killed"), *points]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (WORKER.parent, WORKER.parents[2])))}
     killed = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert killed.stdout.splitlines()[-1] == "[-9, -9, -9]", killed.stderr[-2000:]
+    assert killed.stdout.splitlines()[-1] == str([-9] * len(points)), killed.stderr[-2000:]
     assert [path.name for path in (tmp_path / "killed" / "backup").glob("epoch-*")] == ["epoch-0001.npz"]
     again = run_worker.main(str(images), str(tmp_path / "killed"))
     assert again.keys() == history.keys()

@@ -11,6 +11,8 @@ import keras_mambaout
 from keras_mambaout.weights.hub import DownloadError, download
 from keras_mambaout.weights.pretrained import PUBLISHED, PublishedWeights
 
+pytestmark = pytest.mark.first_on("torch")  # what differs between backends, other tests show
+
 URL = "{endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}"  # the hub library's own template
 FEMTO = PUBLISHED["mambaout_femto.in1k"]
 

@@ -68,6 +68,7 @@ def refused(model, tmp_path):
     return Refused(model, tmp_path / "weights.safetensors")
 
 
+@pytest.mark.first_on("torch")
 def test_every_missing_tensor_is_named(refused, tensors):
     for name in tensors:
         refused({other: value for other, value in tensors.items() if other != name}, "Missing in the file (1)", name)
@@ -77,6 +78,7 @@ def test_extra_tensor_is_named(refused, tensors):
     refused({**tensors, "head.extra": np.zeros(3, "float32")}, "Unused from the file (1)", "head.extra")
 
 
+@pytest.mark.first_on("torch")
 def test_every_wrong_shape_is_named(refused, tensors):
     for name, value in tensors.items():
         longer = np.concatenate([value, value[:1]])
@@ -96,12 +98,14 @@ def test_another_variant_is_refused(refused, timm_shapes):
     refused(seeded.state(timm_shapes["mambaout_femto"]), "Build the variant that the file was saved from")
 
 
+@pytest.mark.first_on("torch")
 def test_truncated_files(refused, tensors):
     content = safetensors.numpy.save(tensors)
     for cut in np.linspace(0, len(content) - 1, 50).astype(int):
         refused(content[:cut], "not a readable safetensors file")
 
 
+@pytest.mark.first_on("torch")
 def test_flipped_header_bytes(model, tensors, tmp_path):
     """A damaged header is refused or, where the damage is harmless (order of keys), loads the same."""
     content = safetensors.numpy.save(tensors)
@@ -168,6 +172,7 @@ def test_first_kernel_is_adapted(seeded_file, tensors, channels, caplog):
         np.testing.assert_allclose(kernel[:, :, :3] + kernel[:, :, 3:], rgb, rtol=1e-6)
 
 
+@pytest.mark.first_on("torch")
 def test_grey_image_through_one_channel_equals_its_rgb_copy(seeded_file):
     weights = seeded_file("mambaout_test")
     grey = seeded.images(1, 64, 64, 1)
@@ -176,6 +181,7 @@ def test_grey_image_through_one_channel_equals_its_rgb_copy(seeded_file):
     np.testing.assert_allclose(one, three, atol=1e-5)
 
 
+@pytest.mark.first_on("torch")
 def test_authors_file_loads_as_timms(authors_file, seeded_file):
     one = keras_mambaout.create_model("mambaout_femto", weights=authors_file)
     other = keras_mambaout.create_model("mambaout_femto", weights=seeded_file("mambaout_femto"))

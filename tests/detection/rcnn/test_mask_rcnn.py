@@ -63,6 +63,7 @@ def test_first_losses_are_those_of_every_backend(trained):
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX always compiles with XLA, PyTorch never")
+@pytest.mark.exhaustive
 def test_xla_gives_the_same_losses(photos):
     model = create()
     model.compile("sgd", jit_compile=True)
@@ -211,6 +212,7 @@ def test_arguments_are_checked():
     ("variant", "millions", "drop_path_rate", "macs"),
     [("mambaout_tiny", 43, 0.3, 262e9), ("mambaout_small", 65, 0.4, 354e9), ("mambaout_base", 100, 0.6, 495e9)],
 )
+@pytest.mark.first_on("torch")
 def test_parameters_and_macs_are_the_papers(variant, millions, drop_path_rate, macs, monkeypatch):
     monkeypatch.setattr(TruncatedNormal, "__call__", lambda self, shape, dtype=None: ops.zeros(shape, dtype))
     model = mask_rcnn(variant, 80, weights=None)

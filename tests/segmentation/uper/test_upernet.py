@@ -209,6 +209,7 @@ def test_norm_is_that_of_mmsegmentation():
     ("variant", "millions", "drop_path_rate", "macs"),
     [("mambaout_tiny", 54, 0.3, 938e9), ("mambaout_small", 76, 0.4, 1032e9), ("mambaout_base", 112, 0.6, 1178e9)],
 )
+@pytest.mark.first_on("torch")
 def test_parameters_and_macs_are_the_papers(variant, millions, drop_path_rate, macs, monkeypatch):
     monkeypatch.setattr(TruncatedNormal, "__call__", lambda self, shape, dtype=None: ops.zeros(shape, dtype))
     model = upernet(variant, weights=None)
