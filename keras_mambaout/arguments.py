@@ -1,7 +1,8 @@
-"""What the models' constructors accept, checked once, with an error that says what to do."""
+"""Checks of arguments, each with an error that says what was given, what is allowed and what to do."""
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -11,25 +12,28 @@ DATA_FORMATS = ("channels_last", "channels_first")
 POOLINGS = (None, "avg", "max")
 
 
-def check_choice(name, value, allowed):
+def check_choice(name: str, value: Any, allowed: Sequence) -> Any:
+    """Returns a value that is one of those allowed."""
     if value not in allowed:
         raise ValueError(f"`{name}` must be one of {', '.join(map(repr, allowed))}, got {value!r}.")
     return value
 
 
-def check_rate(name, value):
+def check_rate(name: str, value: Any) -> float:
+    """Returns a probability below 1."""
     if not is_number(value) or not 0.0 <= value < 1.0:
         raise ValueError(f"`{name}` must be a number at least 0 and below 1, got {value!r}.")
     return float(value)
 
 
-def check_positive_integer(name, value, hint=""):
+def check_positive_integer(name: str, value: Any, hint: str = "") -> int:
+    """Returns an integer of 1 or more; the error ends with the hint."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"`{name}` must be an integer of 1 or more, got {value!r}.{hint}")
     return value
 
 
-def check_range(name, value, maximum=math.inf):
+def check_range(name: str, value: Any, maximum: float = math.inf) -> tuple[float, float]:
     """Returns two numbers as a tuple, the lower first, above 0 and at most `maximum`."""
     numbers = tuple(value) if isinstance(value, (tuple, list)) else ()
     if len(numbers) != 2 or not all(map(is_number, numbers)) or not 0.0 < numbers[0] <= numbers[1] <= maximum:
@@ -38,7 +42,7 @@ def check_range(name, value, maximum=math.inf):
     return numbers
 
 
-def check_number(name, value, maximum=math.inf):
+def check_number(name: str, value: Any, maximum: float = math.inf) -> float:
     """Returns a number from 0 to `maximum`."""
     if not is_number(value) or not 0.0 <= value <= maximum:
         limits = "of 0 or more" if maximum == math.inf else f"from 0 to {maximum:g}"
@@ -46,14 +50,14 @@ def check_number(name, value, maximum=math.inf):
     return value
 
 
-def check_positive_number(name, value):
+def check_positive_number(name: str, value: Any) -> float:
     """Returns a number above 0."""
     if not is_number(value) or value <= 0.0:
         raise ValueError(f"`{name}` must be a number above 0, got {value!r}.")
     return value
 
 
-def check_edges(shortest_edge, longest_edge):
+def check_edges(shortest_edge: Any, longest_edge: Any) -> None:
     """Checks the sides that images are resized to."""
     check_positive_integer("shortest_edge", shortest_edge)
     check_positive_integer("longest_edge", longest_edge)
@@ -61,15 +65,17 @@ def check_edges(shortest_edge, longest_edge):
         raise ValueError(f"`longest_edge` must be at least `shortest_edge` ({shortest_edge}), got {longest_edge}.")
 
 
-def is_number(value):
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite integer or float, and not a bool."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def check_classes(value):
-    return check_positive_integer("classes", value, " For a model without classifier use `include_top=False`.")
+def check_classes(value: Any) -> int:
+    """Returns a number of classes."""
+    return check_positive_integer("classes", value, " For a model without a classifier use `include_top=False`.")
 
 
-def check_dtype(dtype):
+def check_dtype(dtype: Any) -> keras.DTypePolicy:
     """Returns the dtype policy meant by `dtype`; `None` is Keras' global one."""
     try:
         return keras.dtype_policies.get(keras.config.dtype_policy() if dtype is None else dtype)
@@ -80,7 +86,7 @@ def check_dtype(dtype):
         ) from error
 
 
-def check_input_shape(input_shape, data_format):
+def check_input_shape(input_shape: Any, data_format: str) -> tuple[int | None, ...]:
     """Returns `input_shape` as a tuple in `data_format` with every entry checked."""
     order = "(height, width, channels)" if data_format == "channels_last" else "(channels, height, width)"
     if input_shape is None:

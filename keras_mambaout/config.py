@@ -1,4 +1,4 @@
-"""The shape of every MambaOut variant: one table that factories, tests, README and CLI read."""
+"""The shape of every MambaOut variant: one table, which factories, tests, README and command line read."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -12,11 +12,11 @@ MIN_IMAGE_SIZE = 32  # the last stage has stride 32
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MambaOutConfig:
-    """Architecture of one MambaOut network (image size, classes and rates are the model's own).
+    """Architecture of a MambaOut network. Image size, classes and rates belong to the model.
 
     Args:
         depths: Blocks in each of the four stages.
-        dims: Channels of each of the four stages; the first one even (the stem starts with half).
+        dims: Channels of each of the four stages; the first is even, since the stem starts with half of it.
         expansion_ratio: Hidden channels of a block over its channels.
         conv_ratio: Channels that go through the depthwise convolution over the block's channels;
             at most `expansion_ratio`.
@@ -28,7 +28,7 @@ class MambaOutConfig:
         head: Classifier head, `"mlp"` (LayerNorm after the hidden layer) or `"norm_mlp"` (none).
 
     Raises:
-        ValueError: If a value is outside of what is listed above.
+        ValueError: If a value is not among those listed above.
 
     Example:
     ```python
@@ -51,7 +51,7 @@ class MambaOutConfig:
     activation: str = "gelu"
     head: str = "mlp"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in ("depths", "dims"):
             object.__setattr__(self, field, _four_positive_integers(field, getattr(self, field)))
         if self.dims[0] % 2:
@@ -70,14 +70,14 @@ class MambaOutConfig:
             if value not in allowed:
                 raise ValueError(f"`{field}` must be one of {', '.join(allowed)}, got {value!r}.")
 
-    def drop_path_rates(self, rate):
-        """Per stage, the stochastic depth rate of each block: `linspace(0, rate, sum(depths))`."""
+    def drop_path_rates(self, rate: float) -> tuple[tuple[float, ...], ...]:
+        """Returns, per stage, the stochastic depth rate of each block: `linspace(0, rate, sum(depths))`."""
         last = max(sum(self.depths) - 1, 1)
         rates = iter([rate * block / last for block in range(sum(self.depths))])
         return tuple(tuple(next(rates) for _ in range(depth)) for depth in self.depths)
 
-    def count_parameters(self, classes=1000, channels=3):
-        """Parameters of the classifier, counted without building it."""
+    def count_parameters(self, classes: int = 1000, channels: int = 3) -> int:
+        """Returns the number of parameters of the classifier, without building it."""
         stem_dim = self.dims[0] // 2
         total = 9 * channels * stem_dim + stem_dim + 9 * stem_dim * self.dims[0] + self.dims[0]
         total += 2 * stem_dim * self.stem_mid_norm + 2 * self.dims[0]
@@ -97,7 +97,7 @@ def _four_positive_integers(field, values):
     values = tuple(values) if isinstance(values, Sequence) else values
     is_valid = isinstance(values, tuple) and len(values) == STAGES
     if not is_valid or not all(isinstance(value, int) and value > 0 for value in values):
-        raise ValueError(f"`{field}` must be {STAGES} positive integers, one a stage, got {values!r}.")
+        raise ValueError(f"`{field}` must be {STAGES} positive integers, one per stage, got {values!r}.")
     return values
 
 
@@ -132,8 +132,8 @@ VARIANTS: Mapping[str, MambaOutConfig] = {
     ),
 }
 
-# Drop path rates for ImageNet: femto to base are the paper's; the rw models, which were published with
-# another recipe, take those of their size.
+# Drop path rates for ImageNet: femto to base have the paper's; the rw models, which were published with
+# a different recipe, have those of their size.
 CLASSIFICATION_DROP_PATH_RATES: Mapping[str, float] = {
     "mambaout_femto": 0.025,
     "mambaout_kobe": 0.025,
@@ -148,12 +148,12 @@ CLASSIFICATION_DROP_PATH_RATES: Mapping[str, float] = {
     "mambaout_test": 0.0,
 }
 
-# Drop path rates for detection and segmentation: tiny, small and base are the paper's, the others keep theirs.
+# Drop path rates for detection and segmentation: tiny, small and base have the paper's, the others keep theirs.
 DENSE_PREDICTION_DROP_PATH_RATES: Mapping[str, float] = {**CLASSIFICATION_DROP_PATH_RATES, "mambaout_tiny": 0.3}
 
 
-def resolve_config(config):
-    """Returns the `MambaOutConfig` meant by a variant's name, a config or a config's dict."""
+def resolve_config(config: str | Mapping | MambaOutConfig) -> MambaOutConfig:
+    """Returns the `MambaOutConfig` that is meant by a variant's name, a config or a config's dict."""
     if isinstance(config, MambaOutConfig):
         return config
     if isinstance(config, Mapping):

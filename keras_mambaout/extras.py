@@ -1,17 +1,19 @@
 """What data sets and their evaluation need beyond the core: optional packages and a progress bar.
 
 TensorFlow is such a package: `CocoDataset.batches` asks for it here, and what runs in its graphs imports
-it where it is used, so that `import keras_mambaout` does without.
+it where it is used, so that `import keras_mambaout` does without it.
 """
 
 import contextlib
 import importlib
 import sys
+from collections.abc import Callable
+from types import ModuleType
 
 import keras
 
 
-def import_extra(module, extra="detection"):
+def import_extra(module: str, extra: str = "detection") -> ModuleType:
     """Returns an imported optional package; where it is missing, the error names the extra to install."""
     try:
         return importlib.import_module(module)
@@ -19,16 +21,16 @@ def import_extra(module, extra="detection"):
         raise ImportError(f'This needs {module}, which is missing: pip install "keras-mambaout[{extra}]"') from error
 
 
-def import_tensorflow():
+def import_tensorflow() -> ModuleType:
     """Returns TensorFlow; where it only reads data, it leaves the GPU to the backend."""
     tensorflow = import_extra("tensorflow")
     if keras.config.backend() != "tensorflow":
-        with contextlib.suppress(RuntimeError):  # too late: TensorFlow runs already
+        with contextlib.suppress(RuntimeError):  # too late: TensorFlow has started already
             tensorflow.config.set_visible_devices([], "GPU")
     return tensorflow
 
 
-def progress_bar(total, verbose, unit):
+def progress_bar(total: int | None, verbose: str | int, unit: str) -> Callable[[int], None]:
     """Returns a `keras.utils.Progbar` of `total` steps, silent unless `verbose` or, with "auto", a terminal asks."""
     if verbose not in ("auto", 0, 1, 2):
         raise ValueError(f"`verbose` must be 'auto', 0 (silent) or 1 (progress bar), got {verbose!r}.")

@@ -1,14 +1,16 @@
 """Writing files so that nothing is lost."""
 
 import os
+from collections.abc import Callable
 
+import numpy as np
 from PIL import Image
 
 
-def write_whole(path, write):
+def write_whole(path: str | os.PathLike, write: Callable[[str], None]) -> None:
     """Calls `write` with a path beside `path`, and moves the file there when it is complete on the disk.
 
-    If that fails, the error goes on, nothing is left over and a file that was there stays as it was.
+    If that fails, the error is raised, nothing is left over and a file that was there stays as it was.
     """
     folder, name = os.path.split(os.path.abspath(path))
     part = os.path.join(folder, f".{os.getpid()}-{name}")  # the ending stays: Keras chooses the format by it
@@ -23,8 +25,8 @@ def write_whole(path, write):
         raise
 
 
-def save_picture(picture, path):
-    """Writes an array `(H, W, 3)`, uint8, as a PNG, and makes its folder if need be; returns the path."""
+def save_picture(picture: np.ndarray, path: str | os.PathLike) -> str | os.PathLike:
+    """Writes an array `(H, W, 3)`, uint8, as a PNG file and makes its folder if there is none; returns the path."""
     try:
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         write_whole(path, lambda part: Image.fromarray(picture).save(part, format="PNG"))

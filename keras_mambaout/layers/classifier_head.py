@@ -31,7 +31,7 @@ class ClassifierHead(keras.layers.Layer):
     timm's `norm_mlp` head.
     """
 
-    def __init__(self, classes, hidden_norm=True, dropout_rate=0.0, **kwargs):
+    def __init__(self, classes: int, hidden_norm: bool = True, dropout_rate: float = 0.0, **kwargs):
         super().__init__(**kwargs)
         self.classes = classes
         self.hidden_norm = hidden_norm

@@ -15,9 +15,9 @@ NORM_EPSILON = 1e-6  # Keras' own default is 1e-3, which the published weights w
 class TruncatedNormal(keras.initializers.Initializer):
     """Normal distribution with redrawn tails: `stddev * z` with `z ~ N(0, 1)` given `|z| <= 2`.
 
-    That of Keras, but drawn by NumPy: one seed gives the same weights on every backend, and JAX
-    does not compile a random number kernel for each shape, which took most of the time of building
-    a model.
+    Unlike Keras' initializer of this name, it draws with NumPy: one seed gives the same weights on
+    every backend, and JAX does not compile a random number kernel for each shape, which took most of
+    the time of building a model.
 
     Args:
         stddev: Standard deviation before truncation.
@@ -29,7 +29,7 @@ class TruncatedNormal(keras.initializers.Initializer):
     ```
     """
 
-    def __init__(self, stddev=0.02, seed=None):
+    def __init__(self, stddev: float = 0.02, seed: int | None = None):
         self.stddev = stddev
         self.seed = random.randint(1, 2**31 - 1) if seed is None else seed
 
@@ -44,25 +44,29 @@ class TruncatedNormal(keras.initializers.Initializer):
         return {"stddev": self.stddev, "seed": self.seed}
 
 
-def kernel_initializer():
+def kernel_initializer() -> keras.initializers.Initializer:
     """The paper's: truncated normal with standard deviation 0.02. A new one for every kernel."""
     return TruncatedNormal(stddev=0.02)
 
 
 @serializable
 class LayerNorm(keras.layers.LayerNormalization):
-    """Keras' LayerNormalization over the last axis, computed as the backend does it fastest."""
+    """Keras' LayerNormalization over the last axis, computed as the backend does it fastest.
+
+    Statistics are float32 whatever the dtype policy; the output has the policy's compute dtype.
+    """
 
     def call(self, inputs):
         gamma, beta = (keras.ops.convert_to_tensor(variable) for variable in (self.gamma, self.beta))
-        return kernels.layer_norm(inputs, gamma, beta, self.epsilon)
+        outputs = kernels.layer_norm(inputs, gamma, beta, self.epsilon)
+        return keras.ops.cast(outputs, self.compute_dtype)
 
 
-def layer_norm(name, dtype=None):
+def layer_norm(name: str, dtype: keras.DTypePolicy | str | None = None) -> LayerNorm:
     """LayerNormalization over channels; its statistics are float32 under mixed precision too."""
     return LayerNorm(axis=-1, epsilon=NORM_EPSILON, dtype=dtype, name=name)
 
 
-def dense(units, name, dtype=None):
+def dense(units: int, name: str, dtype: keras.DTypePolicy | str | None = None) -> keras.layers.Dense:
     """Dense layer over the last axis, initialised as the paper does."""
     return keras.layers.Dense(units, kernel_initializer=kernel_initializer(), dtype=dtype, name=name)

@@ -21,7 +21,7 @@ class DepthwiseConv2D(keras.layers.Layer):
         `(B, H, W, C)` -> `(B, H, W, C)`. The kernel is `(k, k, C, 1)`, that of
         `keras.layers.DepthwiseConv2D`, and the bias `(C,)`.
 
-    How it is computed depends on backend and device: see `keras_mambaout.layers.kernels.set_depthwise_conv`.
+    How it is computed depends on the backend and the device: see `keras_mambaout.layers.kernels.set_depthwise_conv`.
 
     Raises:
         ValueError: If `kernel_size` is even: such a kernel has no centre.
@@ -35,7 +35,7 @@ class DepthwiseConv2D(keras.layers.Layer):
     [authors' code](https://github.com/yuweihao/MambaOut).
     """
 
-    def __init__(self, kernel_size=7, **kwargs):
+    def __init__(self, kernel_size: int = 7, **kwargs):
         super().__init__(**kwargs)
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise ValueError(f"`kernel_size` must be an odd positive integer, got {kernel_size}.")

@@ -28,7 +28,7 @@ class Downsample(keras.layers.Layer):
     Source: [Yu and Wang, CVPR 2025](https://arxiv.org/abs/2405.07992); norm first: timm.
     """
 
-    def __init__(self, dim, norm_first=False, **kwargs):
+    def __init__(self, dim: int, norm_first: bool = False, **kwargs):
         super().__init__(**kwargs)
         self.dim = dim
         self.norm_first = norm_first

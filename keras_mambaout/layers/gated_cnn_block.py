@@ -1,5 +1,7 @@
 """The gated CNN block: a Mamba block without its state space model."""
 
+from collections.abc import Callable
+
 import keras
 from keras import ops
 
@@ -13,7 +15,7 @@ from keras_mambaout.serialization import serializable
 
 @serializable
 class GatedCNNBlock(keras.layers.Layer):
-    """Residual block whose gate multiplies features of which a part went through a convolution.
+    """Residual block: a gate multiplies features, some of which went through a depthwise convolution.
 
     ```
     g, i, c = split(fc1(LN(x)))          # hidden, hidden - conv_dim, conv_dim channels
@@ -44,12 +46,12 @@ class GatedCNNBlock(keras.layers.Layer):
 
     def __init__(
         self,
-        expansion_ratio=8 / 3,
-        conv_ratio=1.0,
-        kernel_size=7,
-        activation="gelu",
-        layer_scale_init=None,
-        drop_path_rate=0.0,
+        expansion_ratio: float = 8 / 3,
+        conv_ratio: float = 1.0,
+        kernel_size: int = 7,
+        activation: str | Callable = "gelu",
+        layer_scale_init: float | None = None,
+        drop_path_rate: float = 0.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -82,13 +84,20 @@ class GatedCNNBlock(keras.layers.Layer):
 
     def call(self, inputs, training=False):
         x = self.norm(inputs)
-        x = self._mix_tokens_fast(x) if self.fc1.quantization_mode is None else self._mix_tokens(x)
+        is_quantized = self.fc1.quantization_mode is not None
+        x = self._mix_tokens(x) if is_quantized else self._mix_tokens_fast(x)
         if self.ls is not None:
             x = self.ls(x)
         return inputs + self.drop_path(x, training=training)
 
+    def _mix_tokens(self, x):
+        """The formula as it stands above. Quantized blocks compute it so: they have no kernel to slice."""
+        x = self.fc1(x)  # (B, H, W, 2 * hidden)
+        gate, i, c = ops.split(x, [self.hidden_dim, 2 * self.hidden_dim - self.conv_dim], axis=-1)
+        return self.fc2(self.activation(gate) * ops.concatenate([i, self.conv(c)], axis=-1))  # (B, H, W, C)
+
     def _mix_tokens_fast(self, x):
-        """`_mix_tokens` as dense layers over slices of the same weights.
+        """The same as dense layers over slices of the same weights.
 
         Splitting and concatenating copies every feature map, slicing a kernel copies next to
         nothing: on all three backends this is the fastest form or within 5 % of it.
@@ -107,12 +116,6 @@ class GatedCNNBlock(keras.layers.Layer):
         i = kernels.gate(i, gate_i, self.activation)
         c = kernels.gate(self.conv(c), gate_c, self.activation)
         return kernels.dense(i, fc2_kernel[:plain_dim], fc2_bias) + ops.matmul(c, fc2_kernel[plain_dim:])
-
-    def _mix_tokens(self, x):
-        """The formula as it is written; quantized layers keep no kernel that could be sliced."""
-        x = self.fc1(x)  # (B, H, W, 2 * hidden)
-        gate, i, c = ops.split(x, [self.hidden_dim, 2 * self.hidden_dim - self.conv_dim], axis=-1)
-        return self.fc2(self.activation(gate) * ops.concatenate([i, self.conv(c)], axis=-1))  # (B, H, W, C)
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -1,5 +1,7 @@
 """Normalisation of 0-255 RGB images with ImageNet's statistics, as the first layer of a model."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 from keras import ops
@@ -18,6 +20,8 @@ class ImageNormalization(keras.layers.Layer):
 
     Images of other than three channels take the statistics that fit the adapted first kernel: one
     channel the average over R, G and B, more channels R, G, B, R, G, B, ... in turn.
+    `keras.layers.Normalization` takes one mean for each channel of its input and refuses any other
+    number of channels.
 
     Args:
         mean: Means of R, G and B on a scale from 0 to 1; default ImageNet's.
@@ -35,7 +39,7 @@ class ImageNormalization(keras.layers.Layer):
     [authors' code](https://github.com/yuweihao/MambaOut) and of timm.
     """
 
-    def __init__(self, mean=IMAGENET_MEAN, std=IMAGENET_STD, **kwargs):
+    def __init__(self, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD, **kwargs):
         super().__init__(**kwargs)
         self.mean = tuple(mean)
         self.std = tuple(std)

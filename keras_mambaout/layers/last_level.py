@@ -10,8 +10,8 @@ class LastLevel(keras.layers.Layer):
     """Returns the last of several features.
 
     A functional model consists of the layers that its output depends on. With this one at its end,
-    what only makes the other pyramid levels (a norm, a transposition) belongs to it too: its
-    weights are saved, loaded and frozen with the model, and `get_layer` finds it.
+    the layers of the other pyramid levels (norms, transpositions) belong to it too: their weights
+    are saved, loaded and frozen with the model, and `get_layer` finds them.
 
     Shapes:
         A list of features of any shapes -> the last one as it is.

@@ -17,7 +17,7 @@ class LayerScale(keras.layers.Layer):
             identity.
 
     Shapes:
-        Any shape with channels last, kept as it is.
+        Any shape with channels last, kept as it is. A mask passes on.
 
     Example:
     ```python
@@ -27,9 +27,10 @@ class LayerScale(keras.layers.Layer):
     Source: [Touvron et al., Going deeper with image transformers](https://arxiv.org/abs/2103.17239).
     """
 
-    def __init__(self, init_value=1e-5, **kwargs):
+    def __init__(self, init_value: float = 1e-5, **kwargs):
         super().__init__(**kwargs)
         self.init_value = init_value
+        self.supports_masking = True
 
     def build(self, input_shape):
         self.gamma = self.add_weight(

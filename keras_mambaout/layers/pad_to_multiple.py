@@ -1,5 +1,7 @@
 """Pads images so that every level of a feature pyramid has exactly its stride."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -27,7 +29,7 @@ class PadToMultiple(keras.layers.Layer):
     ```
     """
 
-    def __init__(self, multiple, **kwargs):
+    def __init__(self, multiple: int, **kwargs):
         super().__init__(**kwargs)
         self.multiple = multiple
 
@@ -42,7 +44,7 @@ class PadToMultiple(keras.layers.Layer):
         return {**super().get_config(), "multiple": self.multiple}
 
 
-def pad_to_multiple(images, multiple):
+def pad_to_multiple(images: Any, multiple: int) -> Any:
     """Returns `images` `(B, H, W, C)` padded as `PadToMultiple` does."""
     _, height, width, _ = ops.shape(images)
     bottom, right = -height % multiple, -width % multiple

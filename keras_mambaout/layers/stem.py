@@ -1,5 +1,7 @@
 """The stem: from pixels to features of stride 4."""
 
+from collections.abc import Callable
+
 import keras
 
 from keras_mambaout.layers.common import layer_norm
@@ -29,7 +31,7 @@ class Stem(keras.layers.Layer):
     Source: [Yu and Wang, CVPR 2025](https://arxiv.org/abs/2405.07992), after InternImage's stem.
     """
 
-    def __init__(self, dim, mid_norm=True, activation="gelu", **kwargs):
+    def __init__(self, dim: int, mid_norm: bool = True, activation: str | Callable = "gelu", **kwargs):
         super().__init__(**kwargs)
         self.dim = dim
         self.mid_norm = mid_norm

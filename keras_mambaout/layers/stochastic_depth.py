@@ -19,7 +19,7 @@ class StochasticDepth(keras.layers.Layer):
             (`keras.utils.set_random_seed`).
 
     Shapes:
-        Any shape with the batch first, kept as it is.
+        Any shape with the batch first, kept as it is. A mask passes on.
 
     Raises:
         ValueError: If `rate` is not in `[0, 1)`.
@@ -33,12 +33,13 @@ class StochasticDepth(keras.layers.Layer):
     Source: [Huang et al., Deep networks with stochastic depth](https://arxiv.org/abs/1603.09382).
     """
 
-    def __init__(self, rate, seed=None, **kwargs):
+    def __init__(self, rate: float, seed: int | None = None, **kwargs):
         super().__init__(**kwargs)
         if not 0.0 <= rate < 1.0:
             raise ValueError(f"`rate` must be at least 0 and below 1, got {rate}.")
         self.rate = rate
         self.seed = seed
+        self.supports_masking = True
         # Made for rate 0 too: weights files then hold the same entries whatever the rate.
         self.seed_generator = keras.random.SeedGenerator(seed)
 

@@ -15,7 +15,7 @@ class StridedConv2D(keras.layers.Layer):
     `y[b, i, j, f] = bias[f] + sum_{u, v, c} kernel[u, v, c, f] * x[b, 2i + u - 1, 2j + v - 1, c]`
 
     `padding="same"` is not this: for even sizes TensorFlow and JAX then pad (0, 1), which shifts
-    the grid by one pixel against the one the published weights were trained on.
+    the grid by one pixel from where the published weights expect it.
 
     Args:
         filters: Channels of the output.
@@ -32,7 +32,7 @@ class StridedConv2D(keras.layers.Layer):
     [authors' code](https://github.com/yuweihao/MambaOut).
     """
 
-    def __init__(self, filters, **kwargs):
+    def __init__(self, filters: int, **kwargs):
         super().__init__(**kwargs)
         self.filters = filters
 

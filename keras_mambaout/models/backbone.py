@@ -1,11 +1,14 @@
 """The MambaOut backbone: images in, features of strides 4, 8, 16 and 32 out."""
 
 import dataclasses
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import keras
 
 from keras_mambaout import arguments, layers
-from keras_mambaout.config import STAGES, resolve_config
+from keras_mambaout.config import STAGES, MambaOutConfig, resolve_config
 from keras_mambaout.layers.common import layer_norm
 from keras_mambaout.models.freezing import freeze_layers, frozen_layer_names
 from keras_mambaout.serialization import serializable
@@ -17,8 +20,8 @@ from keras_mambaout.weights.pretrained import resolve_weights
 class MambaOutBackbone(keras.Model):
     """Stem and four stages of gated CNN blocks, as a functional `keras.Model`.
 
-    It goes as it is under KerasHub's heads, which read `pyramid_outputs`, and KerasCV's, which
-    read `pyramid_level_inputs`.
+    KerasHub's heads take it as it is, by `pyramid_outputs`, and so do KerasCV's, by
+    `pyramid_level_inputs`.
 
     Args:
         config: Name of a variant (`list_models()`), a `MambaOutConfig`, or its dict.
@@ -40,7 +43,7 @@ class MambaOutBackbone(keras.Model):
             size, which feature pyramid networks need.
         data_format: `"channels_last"` or `"channels_first"`, of the model's input and its feature
             outputs; default `keras.config.image_data_format()`. Inside, everything is channels last.
-        frozen_layers: Names of layers that are not trained; how a saved model remembers them.
+        frozen_layers: Names of layers that are not trained, as a saved model remembers them.
         dtype: Dtype policy of all layers, such as `"mixed_bfloat16"`; default Keras' global one.
         name: Name of the model.
 
@@ -50,7 +53,7 @@ class MambaOutBackbone(keras.Model):
         `H` and `W` are those after padding.
 
     Raises:
-        ValueError: If an argument is outside of what is listed above, or the weights do not fit.
+        ValueError: If an argument is not among those listed above, or the weights do not fit.
 
     Example:
     ```python
@@ -64,18 +67,18 @@ class MambaOutBackbone(keras.Model):
 
     def __init__(
         self,
-        config="mambaout_tiny",
-        input_shape=None,
-        include_preprocessing=True,
-        weights=None,
-        pooling=None,
-        output_norms=False,
-        drop_path_rate=0.0,
-        pad_to_multiple=1,
-        data_format=None,
-        frozen_layers=(),
-        dtype=None,
-        name="mambaout_backbone",
+        config: str | Mapping | MambaOutConfig = "mambaout_tiny",
+        input_shape: Sequence[int | None] | None = None,
+        include_preprocessing: bool = True,
+        weights: str | os.PathLike | None = None,
+        pooling: str | None = None,
+        output_norms: bool = False,
+        drop_path_rate: float = 0.0,
+        pad_to_multiple: int = 1,
+        data_format: str | None = None,
+        frozen_layers: Iterable[str] = (),
+        dtype: str | keras.DTypePolicy | None = None,
+        name: str = "mambaout_backbone",
         **kwargs,
     ):
         # === Arguments ===
@@ -150,17 +153,17 @@ class MambaOutBackbone(keras.Model):
         self.data_format = data_format
         self.dtype_policy = dtype
         self._pyramid_outputs = pyramid
-        self.pyramid_level_inputs = pyramid_layers  # level -> name of the layer that puts it out
+        self.pyramid_level_inputs = pyramid_layers  # level -> name of the layer whose output it is
         self.last_stage_output = x  # channels last and without output norm: what a classifier reads
         freeze_layers(self, frozen_layers)
         fill(self, source)
 
     @property
-    def pyramid_outputs(self):
-        """`{"P2": feature, ..., "P5": feature}`, symbolic tensors."""
-        return dict(self._pyramid_outputs)  # Keras' tracked dict is no output that JAX can compile
+    def pyramid_outputs(self) -> dict[str, keras.KerasTensor]:
+        """The features of strides 4 to 32, `{"P2": feature, ..., "P5": feature}`, as symbolic tensors."""
+        return dict(self._pyramid_outputs)  # JAX cannot compile a model whose output is Keras' tracked dict
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "config": dataclasses.asdict(self.config),
             "input_shape": self.input_shape[1:],

@@ -1,8 +1,14 @@
 """The MambaOut classifier: a backbone and its head."""
 
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+
 import keras
 
 from keras_mambaout import arguments, layers
+from keras_mambaout.config import MambaOutConfig
+from keras_mambaout.models.backbone import MambaOutBackbone
 from keras_mambaout.models.freezing import freeze_layers, frozen_layer_names
 from keras_mambaout.models.mixins import OptimizerFirst
 from keras_mambaout.serialization import serializable
@@ -24,14 +30,14 @@ class MambaOutClassifier(OptimizerFirst, keras.Model):
             under mixed precision too.
         dropout_rate: Dropout before the last layer, in `[0, 1)`.
         weights: As for `create_model`.
-        frozen_layers: Names of layers that are not trained; how a saved model remembers them.
+        frozen_layers: Names of layers that are not trained, as a saved model remembers them.
         name: Name of the model.
 
     Shapes:
         `(B, H, W, C)` -> `(B, classes)`; with channels first `(B, C, H, W)` goes in.
 
     Raises:
-        ValueError: If an argument is outside of what is listed above, or the weights do not fit.
+        ValueError: If an argument is not among those listed above, or the weights do not fit.
 
     Example:
     ```python
@@ -45,13 +51,13 @@ class MambaOutClassifier(OptimizerFirst, keras.Model):
 
     def __init__(
         self,
-        backbone,
-        classes=1000,
-        classifier_activation="softmax",
-        dropout_rate=0.0,
-        weights=None,
-        frozen_layers=(),
-        name="mambaout_classifier",
+        backbone: MambaOutBackbone,
+        classes: int = 1000,
+        classifier_activation: str | Callable | None = "softmax",
+        dropout_rate: float = 0.0,
+        weights: str | os.PathLike | None = None,
+        frozen_layers: Iterable[str] = (),
+        name: str = "mambaout_classifier",
         **kwargs,
     ):
         # === Arguments ===
@@ -80,11 +86,11 @@ class MambaOutClassifier(OptimizerFirst, keras.Model):
         fill(self, source)
 
     @property
-    def config(self):
-        """The architecture, a `MambaOutConfig`."""
+    def config(self) -> MambaOutConfig:
+        """The architecture."""
         return self.backbone.config
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "backbone": keras.saving.serialize_keras_object(self.backbone),
             "classes": self.classes,
@@ -103,8 +109,8 @@ class MambaOutClassifier(OptimizerFirst, keras.Model):
         return cls(**config)
 
 
-def gives_logits(model):
-    """Returns whether a model returns logits, not probabilities; `None` if its last layer does not tell."""
+def gives_logits(model: keras.Model) -> bool | None:
+    """Returns whether a classifier gives logits, not probabilities; `None` if its last layer does not say."""
     last = model
     while isinstance(last, keras.Model):
         last = last.layers[-1] if getattr(last, "outputs", None) else None

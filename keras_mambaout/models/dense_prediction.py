@@ -1,14 +1,24 @@
-"""The backbone as detection and segmentation heads want it."""
+"""The backbone as the heads of detection and segmentation need it."""
 
-from keras_mambaout.config import DENSE_PREDICTION_DROP_PATH_RATES
+import os
+from collections.abc import Sequence
+
+import keras
+
+from keras_mambaout.config import DENSE_PREDICTION_DROP_PATH_RATES, MambaOutConfig
 from keras_mambaout.models.backbone import MambaOutBackbone
 
 ALL_LEVELS = (2, 3, 4, 5)
 
 
 def dense_prediction_backbone(
-    backbone, weights, drop_path_rate=None, pad_to_multiple=32, levels=ALL_LEVELS, dtype=None
-):
+    backbone: str | MambaOutConfig | MambaOutBackbone,
+    weights: str | os.PathLike | None,
+    drop_path_rate: float | None = None,
+    pad_to_multiple: int = 32,
+    levels: Sequence[int] = ALL_LEVELS,
+    dtype: str | keras.DTypePolicy | None = None,
+) -> MambaOutBackbone:
     """Builds, or checks, a backbone with output norms whose levels fit together at any image size.
 
     Args:

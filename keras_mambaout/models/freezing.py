@@ -1,9 +1,13 @@
 """Which layers of a model are trained."""
 
+from collections.abc import Iterable
+
+import keras
+
 from keras_mambaout.config import STAGES
 
 
-def freeze_stages(model, stages):
+def freeze_stages(model: keras.Model, stages: int | None) -> None:
     """Freezes the stem and the first stages of a MambaOut model and lets the rest train.
 
     Args:
@@ -13,7 +17,7 @@ def freeze_stages(model, stages):
             `None` freezes nothing: everything trains again.
 
     Raises:
-        ValueError: If `stages` is not 0 to 4 or None, or `model` is no MambaOut model.
+        ValueError: If `stages` is not 0 to 4 or None, or `model` is not a MambaOut model.
 
     Call it before `model.compile`, as Keras asks for every change of `trainable`.
 
@@ -38,12 +42,12 @@ def freeze_stages(model, stages):
         layer.trainable = not layer.name.startswith(frozen)
 
 
-def freeze_layers(model, names):
+def freeze_layers(model: keras.Model, names: Iterable[str]) -> None:
     """Sets `trainable = False` on the layers of these names."""
     for name in names:
         model.get_layer(name).trainable = False
 
 
-def frozen_layer_names(model):
-    """Names of the model's frozen layers that have weights."""
+def frozen_layer_names(model: keras.Model) -> list[str]:
+    """Returns the names of the model's frozen layers that have weights."""
     return [layer.name for layer in model.layers if layer.weights and not layer.trainable]

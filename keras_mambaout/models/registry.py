@@ -44,10 +44,10 @@ def create_model(
         weights: `None` (random), `"imagenet"` (downloaded once from the Hugging Face hub), a tag of
             `list_weights()`, or a path to a `.safetensors`, `.weights.h5` or the authors'
             `.pth` file. With `classes` other than the file's, the backbone and the head's hidden
-            layer are loaded and the last layer is fresh; with other than 3 input channels the first
+            layer are loaded and the last layer stays random; with other than 3 input channels the first
             kernel is adapted (1: summed over RGB; others: RGB repeated and scaled). Both are logged.
-        input_tensor: Optional Keras tensor to use as image input; the model then is a plain
-            `keras.Model` from that tensor's own inputs, with this model as one of its layers.
+        input_tensor: Optional Keras tensor to use as image input; the model is then a plain
+            `keras.Model` that starts at that tensor's own inputs and has this model as a layer.
         input_shape: Shape of an image without the batch; height and width 32 or more, or `None` for
             any size. Default `(None, None, 3)`.
         pooling: Output without the top: `None` features `(B, H / 32, W / 32, C)`, `"avg"` or `"max"`
@@ -63,7 +63,7 @@ def create_model(
         A `MambaOutClassifier`, or a `MambaOutBackbone` with `include_top=False`.
 
     Raises:
-        ValueError: If an argument is outside of what is listed above, or a file does not fit.
+        ValueError: If an argument is not among those listed above, or a file does not fit.
         DownloadError: If published weights are neither in the cache nor can be downloaded.
 
     Example:
@@ -77,7 +77,7 @@ def create_model(
     if input_tensor is not None:
         input_shape = _shape_of(input_tensor, input_shape)
     name = name or variant
-    source = resolve_weights(weights, variant)  # before the model is built: a wrong name is told at once
+    source = resolve_weights(weights, variant)  # before the model is built: a wrong name is an error at once
     model = MambaOutBackbone(
         variant,
         input_shape=input_shape,

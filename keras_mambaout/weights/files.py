@@ -1,6 +1,7 @@
 """Reading weights files into named NumPy arrays, and writing them."""
 
 import os
+from collections.abc import Mapping
 
 import numpy as np
 import safetensors
@@ -10,11 +11,11 @@ from keras_mambaout.files import write_whole
 from keras_mambaout.weights.name_map import from_authors_names
 
 
-def read_tensors(path):
+def read_tensors(path: str) -> dict[str, np.ndarray]:
     """Returns the tensors of a `.safetensors` or `.pth` file as `{timm's name: array}`.
 
     Raises:
-        ValueError: If the file cannot be read: cut off, damaged, or of another kind.
+        ValueError: If the file cannot be read: cut off, damaged, or of a different kind.
         ImportError: For a `.pth` file without PyTorch.
     """
     tensors = _read_pth(path) if path.endswith(".pth") else _read_safetensors(path)
@@ -50,7 +51,7 @@ def _read_pth(path):
         ) from error
 
 
-def write_safetensors(tensors, path):
+def write_safetensors(tensors: Mapping[str, np.ndarray], path: str) -> None:
     """Writes named arrays to `path`; if that fails, a file that was there stays as it was."""
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):

@@ -1,4 +1,4 @@
-"""Published weights from the Hugging Face hub, through its own library and cache."""
+"""Published weights from the Hugging Face hub, through its library and its cache."""
 
 import hashlib
 import os
@@ -8,6 +8,8 @@ import huggingface_hub
 from huggingface_hub import constants
 from huggingface_hub.errors import HfHubHTTPError
 
+from keras_mambaout.weights.pretrained import PublishedWeights
+
 FILE_NAME = "model.safetensors"
 
 
@@ -15,7 +17,7 @@ class DownloadError(OSError):
     """Published weights are neither in the cache nor could they be downloaded whole."""
 
 
-def download(published, revision=None):
+def download(published: PublishedWeights, revision: str | None = None) -> str:
     """Returns the path of a published file in the hub's cache, downloaded if it is not there.
 
     `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_OFFLINE` and `HF_TOKEN` work as everywhere

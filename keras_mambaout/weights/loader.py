@@ -19,7 +19,7 @@ def load_weights(model: keras.Model, weights: str | os.PathLike | None, revision
     """Fills a MambaOut model with published or saved weights.
 
     Every tensor of the file must have its variable, every variable its tensor, of the same shape
-    in the same layout; else nothing is changed. What may differ, and is logged:
+    in the same layout; otherwise nothing is changed. What may differ, and is logged:
 
     - the number of classes: the last layer then keeps its fresh values;
     - no head in the model: the file's head is left out. No head in the file: it stays fresh;
@@ -98,7 +98,7 @@ def save_safetensors(model: keras.Model, path: str | os.PathLike) -> None:
 
 
 def _matched(model, tensors, path):
-    """Returns `[(variable, value)]` of what the file fills and the names of what it need not fill, or raises."""
+    """Returns `[(variable, value)]` of what the file fills and the names of what may stay fresh; or raises."""
     targets = {}
     for variable in model.weights:
         name, axes = name_map.published_name(variable.path)
@@ -122,7 +122,7 @@ def _matched(model, tensors, path):
             f"{path!r} does not fit the model {model.name!r}, which is left unchanged."
             + _listed("Missing in the file", missing)
             + _listed("Unused from the file", list(tensors))
-            + _listed("Of another shape, or not floating point", misshapen)
+            + _listed("Of a different shape, or not floating point", misshapen)
             + "\nBuild the variant that the file was saved from."
         )
     return values, fresh

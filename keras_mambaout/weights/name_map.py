@@ -13,6 +13,7 @@
 """
 
 import re
+from typing import Any
 
 # Axes of a published kernel in the order of ours; the key is the part of our path that names the layer.
 _CONV = (2, 3, 1, 0)
@@ -31,11 +32,12 @@ HEAD_PREFIX = "head."
 OUTPUT_NORMS_PREFIX = "output_norms."
 
 
-def published_name(path):
-    """Their name and the axes for our variable, e.g. `"stages_0_blocks_1/fc1/kernel"`.
+def published_name(path: str) -> tuple[str, tuple[int, ...] | None]:
+    """Returns the published name of a variable, and the axes that bring its value into our layout.
 
     Args:
-        path: `variable.path` of a weight of a `MambaOutBackbone` or `MambaOutClassifier`.
+        path: `variable.path` of a weight of a `MambaOutBackbone` or `MambaOutClassifier`, such as
+            `"stages_0_blocks_1/fc1/kernel"`.
 
     Returns:
         `("stages.0.blocks.1.fc1.weight", (1, 0))`; the axes, for `numpy.transpose`, are `None`
@@ -55,7 +57,7 @@ def published_name(path):
     return f"{module}.{'bias' if parameter == 'beta' else parameter}", None
 
 
-def from_authors_names(tensors):
+def from_authors_names(tensors: dict[str, Any]) -> dict[str, Any]:
     """Renames the tensors of the authors' own files (`downsample_layers.0...`) as timm names them."""
     if not any(name.startswith("downsample_layers.") for name in tensors):
         return tensors

@@ -1,11 +1,11 @@
-"""The table of published weights, and what a `weights` argument means."""
+"""The table of published weights, and what an argument `weights` means."""
 
 import dataclasses
 import fnmatch
 import os
 from collections.abc import Mapping
 
-from keras_mambaout.config import VARIANTS, resolve_config
+from keras_mambaout.config import VARIANTS, MambaOutConfig, resolve_config
 
 FILE_SUFFIXES = (".safetensors", ".weights.h5", ".pth")
 
@@ -40,11 +40,12 @@ class PublishedWeights:
     test_top5: float | None = None
 
     @property
-    def name(self):
+    def name(self) -> str:
+        """`<variant>.<tag>`."""
         return f"{self.variant}.{self.tag}"
 
     @property
-    def hub_id(self):
+    def hub_id(self) -> str:
         """Repository on the Hugging Face hub."""
         return f"timm/{self.name}"
 
@@ -90,13 +91,15 @@ PUBLISHED: Mapping[str, PublishedWeights] = {
 }
 
 
-def list_weights(pattern="*"):
-    """Names `<variant>.<tag>` of the published weights that match a shell pattern."""
+def list_weights(pattern: str = "*") -> list[str]:
+    """Returns the names, `<variant>.<tag>`, of the published weights that match a shell pattern."""
     return fnmatch.filter(PUBLISHED, pattern)
 
 
-def resolve_weights(weights, config):
-    """Returns what a `weights` argument means for a model.
+def resolve_weights(
+    weights: str | os.PathLike | PublishedWeights | None, config: str | Mapping | MambaOutConfig
+) -> PublishedWeights | str | None:
+    """Returns what an argument `weights` means for a model.
 
     Args:
         weights: `None`, `"imagenet"`, a tag, `<variant>.<tag>`, or a path.
@@ -122,7 +125,7 @@ def resolve_weights(weights, config):
         choices = f"'imagenet', {choices}" if choices else "none (this architecture has no published weights)"
         raise ValueError(
             f"Unknown weights {weights!r}. Published weights of this model: {choices}. "
-            f"Or give None, or a path that ends in {', '.join(FILE_SUFFIXES)}."
+            f"Or pass None, or a path that ends in {', '.join(FILE_SUFFIXES)}."
         )
     if not os.path.isfile(weights):
         raise ValueError(f"There is no weights file at {weights!r} (working directory {os.getcwd()!r}).")

@@ -6,6 +6,8 @@ import pytest
 from keras import ops
 
 from keras_mambaout import layers
+from keras_mambaout.layers.common import LayerNorm
+from keras_mambaout.layers.image_normalization import IMAGENET_MEAN, IMAGENET_STD
 
 pytestmark = pytest.mark.usefixtures("optimized")
 LAYERS = {
@@ -140,6 +142,41 @@ def test_image_normalization():
     np.testing.assert_allclose(grey, (x[..., :1] / 255 - 0.449) / 0.226, atol=1e-5)
     five = call(layers.ImageNormalization(), x[..., [0, 1, 2, 0, 1]])
     np.testing.assert_allclose(five, expected[..., [0, 1, 2, 0, 1]], atol=1e-5)
+
+
+def test_image_normalization_takes_channels_that_keras_refuses():
+    """`keras.layers.Normalization` computes the same for three channels, and nothing for another number."""
+    mean, std = 255 * np.array(IMAGENET_MEAN), 255 * np.array(IMAGENET_STD)
+    x = np.random.RandomState(0).randint(0, 256, (2, 4, 5, 3)).astype("float32")
+    keras_layer = keras.layers.Normalization(mean=mean.tolist(), variance=np.square(std).tolist())
+    np.testing.assert_allclose(call(layers.ImageNormalization(), x), call(keras_layer, x), atol=1e-5)
+    for channels in (1, 5):
+        image = np.ones((1, 4, 4, channels), "float32")
+        assert layers.ImageNormalization()(image).shape == image.shape
+        with pytest.raises(Exception, match=r"(?i)broadcast|expand|shape"):
+            keras.layers.Normalization(mean=mean.tolist(), variance=np.square(std).tolist())(image)
+
+
+@pytest.mark.parametrize("layer", [layers.LayerScale(1.0), layers.StochasticDepth(0.1), LayerNorm()])
+def test_masks_pass(layer):
+    """The average over what is not masked, by a layer of Keras that reads the mask."""
+    x = np.array([[[1.0, 2.0], [3.0, 5.0], [0.0, 0.0]], [[1.0, 4.0], [0.0, 0.0], [0.0, 0.0]]], "float32")
+    inputs = keras.Input((3, 2))
+    model = keras.Model(inputs, keras.layers.GlobalAveragePooling1D()(layer(keras.layers.Masking()(inputs))))
+    y = call(layer, x)
+    np.testing.assert_allclose(call(model, x), [y[0, :2].mean(0), y[1, 0]], atol=1e-5)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16", "float16"])
+@pytest.mark.parametrize("given", ["float32", "float16", "int32"])
+def test_layer_norm_returns_the_dtype_that_keras_does(policy, given):
+    x = ops.ones((2, 3, 4), given)
+    ours, theirs = LayerNorm(dtype=policy), keras.layers.LayerNormalization(dtype=policy)
+    dtype = keras.backend.standardize_dtype
+    assert dtype(ours(x).dtype) == dtype(theirs(x).dtype) == ours.compute_dtype
+    symbolic = keras.KerasTensor((2, 3, 4), given)
+    assert dtype(ours(symbolic).dtype) == dtype(theirs(symbolic).dtype) == ours.compute_dtype
+    assert dtype(ours.call(x).dtype) == ours.compute_dtype  # outside of the autocasting of `__call__` too
 
 
 class TestStochasticDepth:

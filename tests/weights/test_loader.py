@@ -87,7 +87,7 @@ def test_every_wrong_shape_is_named(refused, tensors):
 
 def test_transposed_kernel_is_not_guessed(refused, tensors):
     swapped = np.ascontiguousarray(tensors["stages.0.blocks.0.fc1.weight"].T)
-    refused({**tensors, "stages.0.blocks.0.fc1.weight": swapped}, "Of another shape")
+    refused({**tensors, "stages.0.blocks.0.fc1.weight": swapped}, "Of a different shape")
 
 
 def test_integers_are_refused(refused, tensors):
