@@ -63,7 +63,7 @@ class ShiftedDigits(keras.utils.PyDataset):
 
 
 def build(steps):
-    """A MambaOut of 0.3 million parameters, compiled for so many training steps."""
+    """A MambaOut of 0.3 million parameters, compiled for this number of training steps."""
     backbone = keras_mambaout.MambaOutBackbone(CONFIG, input_shape=(32, 32, 1), drop_path_rate=0.05)
     model = keras_mambaout.MambaOutClassifier(backbone, classes=10, dropout_rate=0.2, name="digits")
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -132,7 +132,7 @@ def main():
     probabilities = model.predict(test_images, verbose=0)
     reloaded = keras.models.load_model(path).predict(test_images, verbose=0)
     if not np.array_equal(probabilities, reloaded):
-        raise SystemExit("The reloaded model predicts something else than the saved one.")
+        raise SystemExit("The reloaded model does not predict what the saved one does.")
     predicted = probabilities.argmax(-1)
     accuracy = np.mean(predicted == test_labels)
     print(f"Saved {path}, reloaded it: identical predictions on {len(test_images)} test digits.")

@@ -6,7 +6,7 @@
 # %% [markdown]
 # # Classify a photo
 #
-# A model with published ImageNet weights says what is on a photo.
+# A model with published ImageNet weights says what is in a photo.
 #
 # ```
 # python examples/01_classify_image.py photo.jpg another.png
@@ -15,7 +15,7 @@
 # ```
 #
 # - **Needs** a backend and the extra `demo`; no GPU. The weights are downloaded once, 106 MB for `mambaout_tiny`.
-#   Without a photo it takes one of a cat, which comes with scikit-image.
+#   Without a photo of yours it takes one of a cat, which comes with scikit-image.
 # - **Writes** one picture, `output/classify.png`: each photo with a bar chart of its most probable classes.
 # - **Expect** the five most probable of 1000 classes after some seconds. On ImageNet's own test photos the first is
 #   right in 83 of 100 cases with `mambaout_tiny`, in 79 with `mambaout_femto`, the smallest.
@@ -42,7 +42,7 @@ import numpy as np
 import skimage.data
 
 import keras_mambaout
-from keras_mambaout.weights.pretrained import PublishedWeights, resolve_weights
+from keras_mambaout.weights import PublishedWeights, resolve_weights
 
 # %% [markdown]
 # ## Settings

@@ -13,14 +13,14 @@
 # python examples/02_finetune_flowers.py                      # 3670 photos of 5 flowers, a download of 219 MB
 # ```
 #
-# In `photos` lies a folder of images for each class, and every fifth image is held out for validation;
-# or folders `train` and `val`, and the class folders in each.
+# `photos` has a folder of images for each class, and every fifth image is held out for validation;
+# or it has folders `train` and `val` with the class folders in each.
 #
 # - **Needs** a backend and the extra `demo`. Without `--data-dir` also the extra `data` and TensorFlow, which then
 #   reads the flowers whatever the backend. The weights are downloaded once, 29 MB for `mambaout_femto`.
 # - **Writes** into `output/flowers`: `model.keras`, `classes.txt` (names in the model's order) and `curves.png`.
 # - **Expect** the accuracy on the photos that were held out, after minutes on a GPU. On two CPU cores, 200 photos take
-#   9 s an epoch with `--image-size 96`. How much the weights matter: 200 photos of five flowers and
+#   9 s per epoch with `--image-size 96`. How much the weights matter: 200 photos of five flowers and
 #   `--weights none --image-size 96 --batch-size 16 --epochs 20` give about half of 50 other photos right, in 3 minutes.
 
 # %% tags=["install"]
@@ -66,7 +66,7 @@ args = parser.parse_args([] if "ipykernel" in sys.modules else None)
 
 # %% [markdown]
 # ## The photos
-# They are cropped to squares and kept in memory as NumPy arrays, 150 kB a photo of 224 pixels: that works in the same
+# They are cropped to squares and kept in memory as NumPy arrays, 150 kB per photo of 224 pixels: that works in the same
 # way on every backend and needs nothing but Keras.
 
 

@@ -66,8 +66,8 @@ def test_seeded_runs_repeat(flowers):
     np.testing.assert_allclose(losses(), losses(), rtol=1e-5)
 
 
-def test_fine_tuning_a_backbone_in_a_model_of_ones_own(flowers):
-    """The recipe of every Keras tutorial: frozen backbone, own head, then everything."""
+def test_fine_tuning_a_backbone_in_your_own_model(flowers):
+    """The recipe of every Keras tutorial: a new head on a frozen backbone, then everything."""
     images, labels = flowers
     backbone = keras_mambaout.create_model("mambaout_test", include_top=False, weights=None, pooling="avg")
     backbone.trainable = False
