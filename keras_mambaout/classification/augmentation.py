@@ -1,6 +1,8 @@
 """The paper's augmentation for training on ImageNet, put together."""
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -26,17 +28,17 @@ class ClassificationAugmentation:
         crop_ratio: Least and largest width by height of what is cut out.
         interpolation: `"bilinear"`, `"bicubic"`, or both to draw one for each image.
         flip: Probability of mirroring left to right.
-        rand_augment_ops: Operations of RandAugment for each image; 0 for none.
+        rand_augment_ops: Operations of RandAugment per image; 0 for none.
         rand_augment_magnitude: Their mean strength, 0 to 10.
         rand_augment_std: Standard deviation of their strength.
         erasing: Probability of erasing a part of an image.
         mixup: Mixup's alpha, 0.1 or more; 0 for none.
         cutmix: CutMix's alpha, 0.1 to 1; 0 for none.
         mix_probability: Probability that a batch is mixed.
-        switch_probability: Probability of CutMix where both are on.
+        switch_probability: Probability of CutMix if both are on.
 
     Raises:
-        ValueError: If a number is outside of what is listed above.
+        ValueError: If a number is not as described above.
 
     Example:
     ```python
@@ -49,9 +51,9 @@ class ClassificationAugmentation:
     Source: [Yu and Wang, MambaOut](https://arxiv.org/abs/2405.07992), its training script.
     """
 
-    crop_scale: tuple = (0.08, 1.0)
-    crop_ratio: tuple = (3 / 4, 4 / 3)
-    interpolation: tuple = ("bilinear", "bicubic")
+    crop_scale: tuple[float, float] = (0.08, 1.0)
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    interpolation: str | tuple[str, ...] = ("bilinear", "bicubic")
     flip: float = 0.5
     rand_augment_ops: int = 2
     rand_augment_magnitude: float = 9.0
@@ -62,7 +64,7 @@ class ClassificationAugmentation:
     mix_probability: float = 1.0
     switch_probability: float = 0.5
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_range("crop_scale", self.crop_scale, maximum=1.0)
         check_range("crop_ratio", self.crop_ratio)
         check_interpolation("interpolation", self.interpolation)
@@ -75,7 +77,7 @@ class ClassificationAugmentation:
         for name in ("flip", "erasing", "mix_probability", "switch_probability"):
             check_number(name, getattr(self, name), 1.0)
 
-    def image_transform(self, image_size):
+    def image_transform(self, image_size: int) -> Callable:
         """Returns a function for `tf.data` that augments one image.
 
         Args:
@@ -86,7 +88,7 @@ class ClassificationAugmentation:
             `(2,)`, that returns a float32 tensor `(image_size, image_size, 3)`, 0-255.
 
         Raises:
-            ValueError: If `image_size` is no positive integer.
+            ValueError: If `image_size` is not a positive integer.
             ImportError: If TensorFlow is not installed.
         """
         check_positive_integer("image_size", image_size)
@@ -120,7 +122,7 @@ class ClassificationAugmentation:
 
         return transform
 
-    def batch_transform(self):
+    def batch_transform(self) -> Callable | None:
         """Returns a function for `tf.data` that mixes the images of a batch, or `None` if nothing is to be mixed.
 
         Returns:
@@ -152,7 +154,7 @@ class ClassificationAugmentation:
 
 
 class StatelessSeeds(keras.random.SeedGenerator):
-    """Seeds for Keras' random layers inside of `tf.data` that follow from one seed, without a variable.
+    """Seeds for Keras' random layers inside `tf.data` that follow from one seed, without a variable.
 
     The n-th seed is `tf.random.experimental.stateless_fold_in(seed, n)`. Keras' own generator counts in a
     variable, so that what an image gets would depend on which image was read before.
@@ -166,9 +168,9 @@ class StatelessSeeds(keras.random.SeedGenerator):
     ```
     """
 
-    def __init__(self, seed):
+    def __init__(self, seed: Any) -> None:
         self.seed, self.drawn = seed, 0  # without Keras' constructor, which makes the variable
 
-    def next(self, ordered=True):
+    def next(self, ordered: bool = True) -> Any:
         self.drawn += 1
         return import_tensorflow().random.experimental.stateless_fold_in(self.seed, self.drawn)

@@ -8,7 +8,7 @@ import numpy as np
 LISTS = ("images", "annotations", "categories")
 
 
-def read_coco_json(path):
+def read_coco_json(path: str | os.PathLike) -> dict:
     """Returns the content of a JSON file in COCO's `instances` format."""
     path = os.fspath(path)
     if not os.path.isfile(path):
@@ -28,9 +28,9 @@ def read_coco_json(path):
 
 
 class Annotations:
-    """The objects of a data set, checked, with those of one image found at once.
+    """The objects of a data set, checked, and found by image without a search.
 
-    An object is an annotation that is no crowd and whose box, clipped to the image, has area. Its
+    An object is an annotation that is not a crowd and whose box, clipped to the image, has an area. Its
     class is the position of its category among the categories in the order of their ids.
 
     Args:
@@ -39,11 +39,11 @@ class Annotations:
             `segmentation`) and `"categories"` (`id`, `name`).
 
     Raises:
-        ValueError: If an entry is incomplete, an id is unknown or there twice, or a box is not four
+        ValueError: If an entry is incomplete, an id is unknown or appears twice, or a box is not four
             finite numbers.
     """
 
-    def __init__(self, ground_truth):
+    def __init__(self, ground_truth: dict) -> None:
         self.ground_truth = ground_truth
         images, annotations = ground_truth["images"], ground_truth["annotations"]
         categories = _by_id("categories", ground_truth["categories"], ("name",))
@@ -63,22 +63,22 @@ class Annotations:
         self._rows, self._boxes, self._classes = kept, boxes[kept], classes[kept]
         self._starts = np.searchsorted(owners[kept], np.arange(len(images) + 1))
 
-    def position(self, image_id):
+    def position(self, image_id: int) -> int:
         """Returns the position of an image in `image_ids`."""
         if image_id not in self._index:
             raise ValueError(f"The data set has no image with the id {image_id!r} among its {len(self._index)}.")
         return self._index[image_id]
 
-    def size(self, image_id):
+    def size(self, image_id: int) -> tuple[int, int]:
         """Returns the height and width of an image."""
         height, width = self._sizes[self.position(image_id)]
         return int(height), int(width)
 
-    def counts(self):
+    def counts(self) -> np.ndarray:
         """Returns how many objects each image has, `(N,)`."""
         return np.diff(self._starts)
 
-    def objects(self, image_id, limit=None):
+    def objects(self, image_id: int, limit: int | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Returns boxes `(n, 4)`, xyxy, classes `(n,)` and rows in `"annotations"` of the `limit` largest objects."""
         index = self.position(image_id)
         chosen = np.arange(self._starts[index], self._starts[index + 1])
@@ -87,15 +87,15 @@ class Annotations:
             chosen = np.sort(chosen[np.argsort(-areas, kind="stable")[:limit]])
         return self._boxes[chosen], self._classes[chosen], self._rows[chosen]
 
-    def segmentation(self, row):
-        """Returns the polygons or run lengths of an annotation, `None` where it has none."""
+    def segmentation(self, row: int) -> list | dict | None:
+        """Returns the polygons or run lengths of an annotation, `None` if it has none."""
         return self.ground_truth["annotations"][row].get("segmentation") or None
 
-    def without_segmentation(self):
+    def without_segmentation(self) -> int:
         """Returns how many objects have no mask."""
         return sum(self.segmentation(row) is None for row in self._rows)
 
-    def subset(self, image_ids):
+    def subset(self, image_ids: list[int]) -> "Annotations":
         """Returns the annotations of these images only, in this order."""
         images = [self.ground_truth["images"][self.position(image_id)] for image_id in image_ids]
         wanted = set(image_ids)
@@ -137,7 +137,7 @@ def _positions(annotations, key, positions, name):
         wrong = np.flatnonzero(found < 0)
         examples = [f"{annotations[row].get('id')!r} has {annotations[row].get(key)!r}" for row in wrong[:5]]
         raise ValueError(
-            f"{len(wrong)} of {len(annotations)} annotations have an unknown {key!r}, one that {name!r} has not: "
+            f"{len(wrong)} of {len(annotations)} annotations have an unknown {key!r}, one that is not in {name!r}: "
             f"annotation {', '.join(examples)}. Add these {name}, or remove the annotations."
         )
     return found
@@ -155,7 +155,7 @@ def _boxes(annotations):
     wrong = [annotation for annotation in annotations if not _is_box(annotation.get("bbox"))]
     raise ValueError(
         f"'bbox' must be four finite numbers, x, y, width and height in pixels; {len(wrong)} of {len(annotations)} "
-        f"annotations are not so: " + ", ".join(f"{item.get('id')!r} has {item.get('bbox')!r}" for item in wrong[:5])
+        f"annotations are not: " + ", ".join(f"{item.get('id')!r} has {item.get('bbox')!r}" for item in wrong[:5])
     )
 
 

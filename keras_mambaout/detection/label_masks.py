@@ -1,15 +1,17 @@
 """Masks of objects, from COCO's polygons and run lengths, over whole images or in the frames of their boxes."""
 
+from typing import Any
+
 import numpy as np
 from PIL import Image
 
 from keras_mambaout.arguments import check_positive_integer
 from keras_mambaout.extras import import_extra
 
-FAR = 10  # in sides of the grid: what polygons have beyond is moved there
+FAR = 10  # in sides of the grid: points of polygons that lie further out are moved there
 
 
-def draw_masks(segmentations, size, resized):
+def draw_masks(segmentations: list, size: tuple[int, int], resized: tuple[int, int]) -> np.ndarray:
     """Draws masks at the size of the resized image.
 
     Polygons are resized before they are drawn, run lengths after they are decoded.
@@ -21,13 +23,13 @@ def draw_masks(segmentations, size, resized):
         resized: `(h, w)` of the resized image.
 
     Returns:
-        Array `(n, h, w)`, uint8, 1 inside of the object.
+        Array `(n, h, w)`, uint8, 1 inside the object.
     """
     masks = [_draw(segmentation, size, resized) for segmentation in segmentations]
     return np.stack(masks) if masks else np.zeros((0, *resized), "uint8")
 
 
-def draw_box_masks(segmentations, boxes, size, mask_size):
+def draw_box_masks(segmentations: list, boxes: np.ndarray, size: tuple[int, int], mask_size: int) -> np.ndarray:
     """Draws masks in the frames of their boxes.
 
     Polygons are moved into the frame before they are drawn, `(x - left) * M / width`, so that no mask
@@ -51,23 +53,23 @@ def draw_box_masks(segmentations, boxes, size, mask_size):
     return masks
 
 
-def crop_masks(masks, boxes, mask_size):
+def crop_masks(masks: Any, boxes: Any, mask_size: int) -> np.ndarray:
     """Brings masks of whole images into the frames of their boxes, as labels of Mask R-CNN have them.
 
     `crop[i, j] = mask[floor(top + (i + 0.5) * height / M), floor(left + (j + 0.5) * width / M)]`: a cell
     has the value of the pixel that its centre lies in.
 
     Args:
-        masks: `(N, H, W)`, true or above 0 inside of the object.
+        masks: `(N, H, W)`, true or above 0 inside the object.
         boxes: `(N, 4)` as `"xyxy"` in pixels of the image.
         mask_size: The side `M` of the result; 112 keeps what a head of 28 x 28 can learn.
 
     Returns:
-        Array `(N, M, M)`, uint8, 1 inside of the object; 0 where a box is outside of the image or has no
+        Array `(N, M, M)`, uint8, 1 inside the object; 0 where a box is outside of the image or has no
         area.
 
     Raises:
-        ValueError: If shapes do not fit, or `mask_size` is no positive integer.
+        ValueError: If shapes do not fit, or `mask_size` is not a positive integer.
 
     Example:
     ```python
@@ -106,7 +108,7 @@ def _decode(runs, size):
 
 
 def _fill(segmentation, origin, scale, shape):
-    """Draws polygons on a grid of `shape` that begins at `origin` and has `scale` cells a pixel, in x and y."""
+    """Draws polygons on a grid of `shape` that begins at `origin` and has `scale` cells per pixel, in x and y."""
     coder = import_extra("pycocotools.mask")
     limits = np.array(shape[::-1])
     polygons = [(np.reshape(points, (-1, 2)) - origin) * scale for points in segmentation if len(points) >= 6]

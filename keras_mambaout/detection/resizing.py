@@ -16,10 +16,16 @@ class ResizeRule:
         pad_to_multiple: See `shortest_edge`.
 
     Raises:
-        ValueError: If not exactly one of `image_size` and `shortest_edge` is given, or one is no size.
+        ValueError: If not exactly one of `image_size` and `shortest_edge` is given, or one is not a size.
     """
 
-    def __init__(self, image_size=None, shortest_edge=None, longest_edge=1333, pad_to_multiple=32):
+    def __init__(
+        self,
+        image_size: int | tuple[int, int] | None = None,
+        shortest_edge: int | None = None,
+        longest_edge: int = 1333,
+        pad_to_multiple: int = 32,
+    ) -> None:
         if (image_size is None) == (shortest_edge is None):
             raise ValueError(
                 "Exactly one of `image_size` (images padded to one size) and `shortest_edge` (images resized by their "
@@ -31,7 +37,7 @@ class ResizeRule:
         if shortest_edge is not None:
             check_edges(shortest_edge, longest_edge)
 
-    def resized(self, height, width):
+    def resized(self, height: int, width: int) -> tuple[int, int]:
         """Returns the height and width of an image after resizing."""
         if self.image_size is not None:
             return fit((height, width), self.image_size)
@@ -39,11 +45,11 @@ class ResizeRule:
         return fit((height, width), (short, long) if height < width else (long, short))
 
     @property
-    def batch_shape(self):
-        """Height and width of a batch; `None` where it depends on its images."""
+    def batch_shape(self) -> tuple[int | None, int | None]:
+        """Height and width of a batch; `None` if they depend on its images."""
         return self.image_size or (None, None)
 
-    def round_up(self, sample, box_frames=False):
+    def round_up(self, sample: dict, box_frames: bool = False) -> dict:
         """Pads an image, marked as padding, to the multiple that batches must have.
 
         Its masks too, unless they are in the frames of their boxes.
@@ -61,7 +67,7 @@ class ResizeRule:
         return sample
 
 
-def flip_sample(sample):
+def flip_sample(sample: dict) -> dict:
     """Mirrors an image, its xyxy boxes and its masks, of the image or of the boxes, left to right."""
     import tensorflow as tf
 

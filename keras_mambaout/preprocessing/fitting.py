@@ -1,5 +1,7 @@
 """From an image to a detector's input, and from its boxes back."""
 
+from typing import Any
+
 import numpy as np
 from PIL import Image
 
@@ -8,11 +10,11 @@ from keras_mambaout.preprocessing.reading import check_rgb
 PADDING_COLOR = (123.675, 116.28, 103.53)  # ImageNet's mean: what the models normalise to 0
 
 
-def letterbox(image, size):
-    """Resizes an image to fit into a size, at the top left, and fills up the rest.
+def letterbox(image: np.ndarray, size: int | tuple[int, int]) -> tuple[np.ndarray, tuple[float, float]]:
+    """Resizes an image to fit into a size, at the top left, and fills the rest.
 
     `scale = min(H' / H, W' / W)`: the aspect ratio is kept. The rest has ImageNet's mean colour, which
-    the models normalise to 0. Resizing is bilinear with antialiasing, as `CocoDataset.batches` does it.
+    the models normalise to 0. Resizing is bilinear with antialiasing, as in `CocoDataset.batches`.
 
     Args:
         image: Array `(H, W, 3)` of dtype uint8, as `load_image` returns it.
@@ -23,7 +25,7 @@ def letterbox(image, size):
         result is `x / horizontal, y / vertical, ...` of the image.
 
     Raises:
-        ValueError: If `image` is no such array or `size` no such size.
+        ValueError: If `image` is not such an array or `size` not such a size.
 
     Example:
     ```python
@@ -41,13 +43,13 @@ def letterbox(image, size):
     return canvas, (resized[0] / image.shape[0], resized[1] / image.shape[1])
 
 
-def fit(size, limits):
+def fit(size: tuple[int, int], limits: tuple[int, int]) -> tuple[int, int]:
     """Returns the largest height and width in the proportions of `size` within `limits`."""
     scale = min(limits[0] / size[0], limits[1] / size[1])
     return tuple(max(1, int(side * scale + 0.5)) for side in size)
 
 
-def check_size(name, size):
+def check_size(name: str, size: Any) -> tuple[int, int]:
     """Returns `(height, width)` meant by an integer or a pair of them."""
     sides = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
     if len(sides) != 2 or not all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides):

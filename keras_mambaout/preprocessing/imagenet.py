@@ -3,6 +3,7 @@
 import functools
 import importlib.resources
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,8 +14,10 @@ from keras_mambaout.preprocessing.reading import check_rgb
 CROP_MODES = ("center", "squash")
 
 
-def resize_and_center_crop(image, size=224, crop_pct=1.0, crop_mode="center"):
-    """The evaluation transform of timm and the paper, on one image: resize, then crop the centre.
+def resize_and_center_crop(
+    image: np.ndarray, size: int = 224, crop_pct: float = 1.0, crop_mode: str = "center"
+) -> np.ndarray:
+    """The evaluation transform of timm and the paper for one image: resize, then crop the centre.
 
     The shorter side is resized to `floor(size / crop_pct)`, bicubic with antialiasing, and the
     middle `size x size` pixels are cut out. The resizing is Pillow's, so the pixels are timm's own.
@@ -30,7 +33,7 @@ def resize_and_center_crop(image, size=224, crop_pct=1.0, crop_mode="center"):
         A NumPy array `(size, size, 3)`, uint8.
 
     Raises:
-        ValueError: If an argument is outside of what is listed above.
+        ValueError: If an argument is not as described above.
 
     Example:
     ```python
@@ -60,7 +63,7 @@ def resize_and_center_crop(image, size=224, crop_pct=1.0, crop_mode="center"):
     return np.array(resized.crop((left, top, left + size, top + size)))
 
 
-def preprocess_input(x, data_format=None):
+def preprocess_input(x: Any, data_format: str | None = None) -> Any:
     """Normalises 0-255 RGB for models built with `include_preprocessing=False`.
 
     `y = (x / 255 - mean) / std` with ImageNet's mean and standard deviation of each channel. Models
@@ -89,24 +92,24 @@ def imagenet_classes() -> tuple[tuple[str, str], ...]:
     return tuple(tuple(line.split(" ", 1)) for line in text.splitlines())
 
 
-def imagenet_synsets():
+def imagenet_synsets() -> list[str]:
     """Returns the WordNet ids of the 1000 ImageNet classes in order, such as `"n01440764"`."""
     return [synset for synset, _ in imagenet_classes()]
 
 
-def decode_predictions(preds, top=5):
+def decode_predictions(preds: Any, top: int = 5) -> list[list[tuple[str, str, float]]]:
     """The most probable ImageNet classes of each image, with their names.
 
     Args:
         preds: Array or tensor `(B, 1000)` of probabilities or logits.
-        top: How many classes an image, 1 to 1000.
+        top: How many classes per image, 1 to 1000.
 
     Returns:
         For each image a list of `top` tuples `(synset id, name, score)`, the highest score first, as
         `keras.applications.imagenet_utils.decode_predictions` returns them, without its download.
 
     Raises:
-        ValueError: If `preds` is of another shape or `top` of another range.
+        ValueError: If `preds` has a different shape, or `top` is out of range.
 
     Example:
     ```python

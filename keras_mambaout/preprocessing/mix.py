@@ -1,6 +1,7 @@
 """Mixup and CutMix, of which one is drawn for each batch."""
 
 import math
+from typing import Any
 
 import keras
 
@@ -13,10 +14,10 @@ NOTHING, MIXUP, CUTMIX = range(3)
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class MixUpOrCutMix(keras.layers.MixUp):
-    """Mixes each image of a batch with another one, and their labels in the same proportion.
+    """Mixes each image of a batch with a second one, and their labels in the same proportion.
 
     A batch is mixed with probability `mix_probability`, by CutMix with probability
-    `switch_probability` and else by Mixup. Image `i` gets a partner `j` by a random permutation.
+    `switch_probability` and otherwise by Mixup. Image `i` gets a partner `j` by a random permutation.
 
     - Mixup (`keras.layers.MixUp`): `x_i <- w x_i + (1 - w) x_j` with `w ~ Beta(mixup_alpha, mixup_alpha)`.
     - CutMix (`keras.layers.CutMix`): a box of `x_j`, of sides `sqrt(1 - w)` of the image's with
@@ -30,7 +31,7 @@ class MixUpOrCutMix(keras.layers.MixUp):
         mixup_alpha: Mixup's alpha, 0.1 or more; 0 leaves CutMix only.
         cutmix_alpha: CutMix's alpha, 0.1 to 1; 0 leaves Mixup only.
         mix_probability: Probability that a batch is mixed.
-        switch_probability: Probability of CutMix where both are on.
+        switch_probability: Probability of CutMix if both are on.
         seed: Integer seed; `None` draws one.
         data_format: `"channels_last"` or `"channels_first"`; default Keras' global one.
 
@@ -39,7 +40,7 @@ class MixUpOrCutMix(keras.layers.MixUp):
         `training=False` nothing is mixed.
 
     Raises:
-        ValueError: If an argument is outside of what is listed above, or the input is no such dict.
+        ValueError: If an argument is not as described above, or the input is not such a dict.
 
     Example:
     ```python
@@ -54,14 +55,14 @@ class MixUpOrCutMix(keras.layers.MixUp):
 
     def __init__(
         self,
-        mixup_alpha=0.8,
-        cutmix_alpha=1.0,
-        mix_probability=1.0,
-        switch_probability=0.5,
-        seed=None,
-        data_format=None,
-        **kwargs,
-    ):
+        mixup_alpha: float = 0.8,
+        cutmix_alpha: float = 1.0,
+        mix_probability: float = 1.0,
+        switch_probability: float = 0.5,
+        seed: int | None = None,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         check_alpha("mixup_alpha", mixup_alpha)
         check_alpha("cutmix_alpha", cutmix_alpha, maximum=1.0)
         if not mixup_alpha and not cutmix_alpha:
@@ -77,7 +78,7 @@ class MixUpOrCutMix(keras.layers.MixUp):
         self.cut_mix.backend = self.backend  # one for both, since CutMix runs inside of this layer
         self.cut_mix.built = True  # there is nothing to build
 
-    def get_random_transformation(self, data, training=True, seed=None):
+    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> dict | None:
         """Returns a dict: `"method"`, 0 for nothing, 1 for Mixup, 2 for CutMix, and what each of the two draws."""
         if not training:
             return None
@@ -97,12 +98,12 @@ class MixUpOrCutMix(keras.layers.MixUp):
             "cutmix": {**cut, "mix_weight": ops.cast(1.0 - pasted, self.compute_dtype)},
         }
 
-    def transform_images(self, images, transformation, training=True):
+    def transform_images(self, images: Any, transformation: dict, training: bool = True) -> Any:
         """Returns the images mixed by what `get_random_transformation` returned."""
         images = self.backend.cast(images, self.compute_dtype)
         return self._mix("transform_images", images, transformation) if training else images
 
-    def transform_labels(self, labels, transformation, training=True):
+    def transform_labels(self, labels: Any, transformation: dict, training: bool = True) -> Any:
         """Returns the labels mixed by what `get_random_transformation` returned."""
         labels = self.backend.cast(labels, self.compute_dtype)
         return self._mix("transform_labels", labels, transformation) if training else labels
@@ -121,21 +122,21 @@ class MixUpOrCutMix(keras.layers.MixUp):
 
     transform_segmentation_masks = transform_bounding_boxes
 
-    def get_config(self):
+    def get_config(self) -> dict:
         config = super().get_config()
         del config["alpha"]
         own = ("mixup_alpha", "cutmix_alpha", "mix_probability", "switch_probability")
         return {**config, **{name: getattr(self, name) for name in own}}
 
 
-def check_alpha(name, value, maximum=math.inf):
-    """Checks an alpha of Mixup or CutMix, or 0 for none."""
+def check_alpha(name: str, value: Any, maximum: float = math.inf) -> None:
+    """Checks an alpha of Mixup or CutMix; 0 leaves it out."""
     limits = f"{LEAST_ALPHA} or more" if maximum == math.inf else f"from {LEAST_ALPHA} to {maximum:g}"
     if not is_number(value) or (value and not LEAST_ALPHA <= value <= maximum):
         raise ValueError(f"`{name}` must be a number {limits}, or 0 to leave it out, got {value!r}.")
 
 
-def check_batch(data):
+def check_batch(data: Any) -> None:
     """Checks that `data` is a dict of a batch of images and their one-hot labels."""
     if not isinstance(data, dict) or not {"images", "labels"} <= set(data):
         given = f"a dict with {sorted(data)}" if isinstance(data, dict) else type(data).__name__

@@ -1,6 +1,7 @@
 """RandAugment with the operations and strengths that the paper trained with."""
 
 import functools
+from typing import Any
 
 import keras
 
@@ -25,7 +26,7 @@ MOVING = ("bilinear", "nearest")
 class RandAugment(keras.layers.RandAugment):
     """Changes each image by operations drawn at random, as timm's `rand-m9-mstd0.5-inc1` does.
 
-    Each of the `num_ops` operations is drawn from the 15 below, all alike, left out with probability
+    Each of the `num_ops` operations is drawn from the 15 below, all equally likely, left out with probability
     `1 - probability`, and has the strength `m = clip(N(magnitude, magnitude_std), 0, 10) / 10`. A sign
     `±` is drawn too.
 
@@ -53,7 +54,7 @@ class RandAugment(keras.layers.RandAugment):
     number. Unlike timm, this moves images bilinearly only, and rounds nothing to integers.
 
     Args:
-        num_ops: Operations an image, 1 or more.
+        num_ops: Operations per image, 1 or more.
         magnitude: Mean strength, 0 to 10.
         magnitude_std: Standard deviation of the strength.
         probability: Probability that an operation is not left out.
@@ -67,7 +68,7 @@ class RandAugment(keras.layers.RandAugment):
         `"images"` of a dict, beside `"labels"`. With `training=False` images stay as they are.
 
     Raises:
-        ValueError: If an argument is outside of what is listed above, or images are not RGB.
+        ValueError: If an argument is not as described above, or images are not RGB.
 
     Example:
     ```python
@@ -81,16 +82,16 @@ class RandAugment(keras.layers.RandAugment):
 
     def __init__(
         self,
-        num_ops=2,
-        magnitude=9.0,
-        magnitude_std=0.5,
-        probability=0.5,
-        fill_color=FILL_COLOR,
-        interpolation="bilinear",
-        seed=None,
-        data_format=None,
-        **kwargs,
-    ):
+        num_ops: int = 2,
+        magnitude: float = 9.0,
+        magnitude_std: float = 0.5,
+        probability: float = 0.5,
+        fill_color: tuple[float, float, float] = FILL_COLOR,
+        interpolation: str = "bilinear",
+        seed: int | None = None,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         check_positive_integer("num_ops", num_ops)
         check_choice("interpolation", interpolation, MOVING)
         data_format = data_format or keras.config.image_data_format()
@@ -106,7 +107,7 @@ class RandAugment(keras.layers.RandAugment):
         for name in KERAS_LAYERS:
             getattr(self, name).backend = self.backend  # one for all, since they run inside of this layer
 
-    def get_random_transformation(self, data, training=True, seed=None):
+    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> dict | None:
         """Returns a dict of `(B, num_ops)`: `"operations"`, places in `OPERATIONS`, `"magnitudes"` and `"signs"`."""
         if not training:
             return None
@@ -126,14 +127,14 @@ class RandAugment(keras.layers.RandAugment):
             "signs": ops.where(positive, 1.0, -1.0),
         }
 
-    def transform_images(self, images, transformation, training=True):
+    def transform_images(self, images: Any, transformation: dict, training: bool = True) -> Any:
         """Returns the images changed by what `get_random_transformation` returned."""
         images = self.backend.cast(images, self.compute_dtype)
         if not training:
             return images
         return self.backend.core.map(lambda inputs: self._augment(*inputs), (images, transformation))
 
-    def transform_single_image(self, image, transformation, training=True):
+    def transform_single_image(self, image: Any, transformation: dict, training: bool = True) -> Any:
         image = self.backend.cast(image, self.compute_dtype)
         if not training:
             return image
@@ -157,7 +158,7 @@ class RandAugment(keras.layers.RandAugment):
 
     transform_segmentation_masks = transform_bounding_boxes
 
-    def get_config(self):
+    def get_config(self) -> dict:
         config = super().get_config()
         del config["value_range"], config["factor"]  # Keras', which this layer has other arguments for
         own = ("magnitude", "magnitude_std", "probability", "fill_color")

@@ -1,5 +1,7 @@
 """Erasing a random part of an image."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -14,7 +16,7 @@ class RandomErasing(keras.layers.RandomErasing):
     """Erases a box of an image with noise that is `N(0, 1)` once the model has normalised it.
 
     `x <- clip(255 (mean + std N(0, 1)), 0, 255)` for each pixel and channel of the box, with ImageNet's mean
-    and standard deviation. Keras' own noise, `clip(255 N(0, 1), 0, 255)`, is 0 in half of the places.
+    and standard deviation. Keras' own noise, `clip(255 N(0, 1), 0, 255)`, is 0 at half of the places.
     The box is Keras': each side is `sqrt(U(scale))` of the image's, so that it covers 0.16 of the image on
     average; timm's, of area `U(scale)` and width by height 0.3 to 3.3, covers 0.18.
 
@@ -29,7 +31,7 @@ class RandomErasing(keras.layers.RandomErasing):
         `"images"` of a dict, beside `"labels"`. With `training=False` nothing is erased.
 
     Raises:
-        ValueError: If an argument is outside of what is listed above, or images are not RGB.
+        ValueError: If an argument is not as described above, or images are not RGB.
 
     Example:
     ```python
@@ -40,14 +42,21 @@ class RandomErasing(keras.layers.RandomErasing):
     [timm](https://github.com/huggingface/pytorch-image-models), mode `"pixel"`.
     """
 
-    def __init__(self, probability=0.25, scale=(0.02, 1 / 3), seed=None, data_format=None, **kwargs):
+    def __init__(
+        self,
+        probability: float = 0.25,
+        scale: tuple[float, float] = (0.02, 1 / 3),
+        seed: int | None = None,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         check_number("probability", probability, 1.0)
         check_range("scale", scale, maximum=1.0)
         # A pair, since of a single number Keras draws a probability below.
         super().__init__((probability,) * 2, scale, fill_value=0.0, seed=seed, data_format=data_format, **kwargs)
         self.probability = probability
 
-    def get_random_transformation(self, data, training=True, seed=None):
+    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> dict | None:
         if not training:
             return None
         check_rgb_images(self, data["images"] if isinstance(data, dict) else data)
@@ -62,7 +71,7 @@ class RandomErasing(keras.layers.RandomErasing):
         noise = ops.numpy.clip(255.0 * noise, 0.0, 255.0)
         return {**drawn, "fill_value": ops.cast(noise, self.compute_dtype)}
 
-    def get_config(self):
+    def get_config(self) -> dict:
         config = super().get_config()
         for name in ("factor", "fill_value", "value_range"):  # which this layer sets itself
             del config[name]

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from typing import Any
 
 import keras
 
@@ -22,7 +23,7 @@ class RandomResizedCrop(keras.layers.RandomCrop):
     of resizing is drawn too. With `training=False` it is the largest box at the centre of the output's
     shape, resized by the last of `interpolation`.
 
-    As in `keras.layers.RandomCrop`, the images of a batch share their box: for one an image, map the
+    As in `keras.layers.RandomCrop`, the images of a batch share their box: for one per image, map the
     layer over a `tf.data.Dataset` of images, where they may have any size. Bounding boxes are not
     supported.
 
@@ -40,7 +41,7 @@ class RandomResizedCrop(keras.layers.RandomCrop):
         0-255, in the layer's compute dtype; also as `"images"` of a dict, beside `"labels"`.
 
     Raises:
-        ValueError: If an argument is outside of what is listed above.
+        ValueError: If an argument is not as described above.
 
     Example:
     ```python
@@ -54,15 +55,15 @@ class RandomResizedCrop(keras.layers.RandomCrop):
 
     def __init__(
         self,
-        height,
-        width,
-        scale=(0.08, 1.0),
-        ratio=(3 / 4, 4 / 3),
-        interpolation=("bilinear", "bicubic"),
-        seed=None,
-        data_format=None,
-        **kwargs,
-    ):
+        height: int,
+        width: int,
+        scale: tuple[float, float] = (0.08, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        interpolation: str | tuple[str, ...] = ("bilinear", "bicubic"),
+        seed: int | None = None,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         check_positive_integer("height", height)
         check_positive_integer("width", width)
         super().__init__(height, width, seed=seed, data_format=data_format, **kwargs)
@@ -70,7 +71,7 @@ class RandomResizedCrop(keras.layers.RandomCrop):
         self.ratio = check_range("ratio", ratio)
         self.interpolation = check_interpolation("interpolation", interpolation)
 
-    def get_random_transformation(self, data, training=True, seed=None):
+    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> dict:
         """Returns a dict of integers: `"top"`, `"left"`, `"height"`, `"width"` in pixels, and `"interpolation"`."""
         ops = self.backend
         shape = ops.shape(data["images"] if isinstance(data, dict) else data)
@@ -116,7 +117,7 @@ class RandomResizedCrop(keras.layers.RandomCrop):
     def _central_place(self, image_size, size):
         return [self.backend.numpy.floor((whole - part) / 2) for whole, part in zip(image_size, size, strict=True)]
 
-    def transform_images(self, images, transformation, training=True):
+    def transform_images(self, images: Any, transformation: dict, training: bool = True) -> Any:
         """Returns the box of the images, resized; `transformation` is what `get_random_transformation` returns."""
         box = [slice(None)] * len(images.shape)
         box[self.height_axis] = slice(transformation["top"], transformation["top"] + transformation["height"])
@@ -136,12 +137,12 @@ class RandomResizedCrop(keras.layers.RandomCrop):
 
     transform_segmentation_masks = transform_bounding_boxes
 
-    def get_config(self):
+    def get_config(self) -> dict:
         config = {"scale": self.scale, "ratio": self.ratio, "interpolation": self.interpolation}
         return {**super().get_config(), **config}
 
 
-def check_interpolation(name, value):
+def check_interpolation(name: str, value: Any) -> tuple[str, ...]:
     """Returns the names of one or several of `INTERPOLATIONS` as a tuple."""
     names = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     if not names or not all(name in INTERPOLATIONS for name in names):

@@ -1,12 +1,14 @@
 """Reading one image of any kind as RGB."""
 
 import os
+from typing import Any
 
+import keras
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 
-def load_image(source):
+def load_image(source: Any) -> np.ndarray:
     """Returns an image as RGB, whatever it was stored as.
 
     Greyscale, palette, CMYK and 16-bit images are converted; transparency is laid over white;
@@ -21,8 +23,8 @@ def load_image(source):
         A NumPy array `(H, W, 3)`, uint8, RGB.
 
     Raises:
-        ValueError: If there is no such file, it is no readable image, or the array is of another
-            shape or dtype.
+        ValueError: If there is no such file, it is not a readable image, or the array has a
+            different shape or dtype.
 
     Example:
     ```python
@@ -36,23 +38,23 @@ def load_image(source):
     return _from_array(np.asarray(source))
 
 
-def check_rgb(image):
+def check_rgb(image: Any) -> np.ndarray:
     """Returns `image` as the array `(H, W, 3)`, uint8, that it must be."""
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
         raise ValueError(
             f"`image` must be a uint8 array (H, W, 3), got {image.dtype} of shape {image.shape}. "
-            "Use load_image first; it takes paths and arrays of other kinds, one image at a time."
+            "Use load_image first; it takes paths and other kinds of arrays, one image at a time."
         )
     return image
 
 
-def check_rgb_images(layer, images):
-    """Checks that images, or one, have three channels."""
+def check_rgb_images(layer: keras.layers.Layer, images: Any) -> None:
+    """Checks that one image or several have three channels."""
     channels = images.shape[-1 if layer.data_format == "channels_last" else -3]
     if channels != 3:
         raise ValueError(
-            f"{type(layer).__name__} takes RGB images, of three channels, got shape {tuple(images.shape)} read as "
+            f"{type(layer).__name__} takes RGB images with three channels, got shape {tuple(images.shape)} read as "
             f"{layer.data_format}."
         )
 

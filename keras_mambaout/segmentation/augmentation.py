@@ -1,12 +1,13 @@
 """What the paper does to images and label maps in training."""
 
 import dataclasses
+from typing import Any
 
 from keras_mambaout.arguments import check_number, check_range
 from keras_mambaout.data.resizing import resize_image
 from keras_mambaout.segmentation.label_map_files import IGNORED
 
-TRIES = 10  # crops that may have too much of one class, before the next one is taken as it is
+TRIES = 10  # crops that may have too much of one class, before the next is taken as it is
 SCALE, FLIP, COLOUR, CROP = range(4)  # what random numbers are drawn for
 BRIGHTNESS, FACTORS, HUE = 32.0, (0.5, 1.5), 0.1  # hue: of a full circle
 
@@ -16,12 +17,12 @@ class SegmentationAugmentation:
     """Random size, crop, mirroring and colours; the defaults are the paper's.
 
     Args:
-        scale_range: Images are resized by a factor between these numbers, beside the resizing to `shortest_edge`.
+        scale_range: Images are resized by a factor between these numbers, on top of the resizing to `shortest_edge`.
         cat_max_ratio: A crop is drawn anew, up to 10 times, if a class has this share or more of its labelled pixels,
             or they are of one class; 1 takes the first crop.
         flip: Probability of mirroring.
-        photometric_distortion: Whether brightness, contrast, saturation and hue are changed, each with probability one half:
-            by up to 32 of 255, by a factor from 0.5 to 1.5 (both), and by up to a tenth of the colour circle.
+        photometric_distortion: Whether brightness, contrast, saturation and hue are changed, each with probability
+            one half: by up to 32 of 255, by a factor from 0.5 to 1.5 (both), and by up to a tenth of the colour circle.
 
     Raises:
         ValueError: If a number is out of range.
@@ -35,19 +36,19 @@ class SegmentationAugmentation:
     [mmsegmentation](https://github.com/open-mmlab/mmsegmentation), in this order
     """
 
-    scale_range: tuple = (0.5, 2.0)
+    scale_range: tuple[float, float] = (0.5, 2.0)
     cat_max_ratio: float = 0.75
     flip: float = 0.5
     photometric_distortion: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_range("scale_range", self.scale_range)
         check_number("cat_max_ratio", self.cat_max_ratio, 1.0)
         check_number("flip", self.flip, 1.0)
         if not isinstance(self.photometric_distortion, bool):
             raise ValueError(f"`photometric_distortion` must be True or False, got {self.photometric_distortion!r}.")
 
-    def __call__(self, image, labels, sides, crop_size, draw):
+    def __call__(self, image: Any, labels: Any, sides: tuple[int, int], crop_size: int, draw: Any) -> tuple[Any, Any]:
         """Returns a crop of an image, float32, and of its labels, at most `crop_size` high and wide.
 
         It is a function of `draw`, an int64 tensor `(2,)`. `sides` are those of `resize_pair`.
@@ -62,11 +63,11 @@ class SegmentationAugmentation:
         return distort_colours(image, _uniform(draw, COLOUR, (9,))) if self.photometric_distortion else image, labels
 
 
-def resize_pair(image, labels, sides, scale=1.0):
+def resize_pair(image: Any, labels: Any, sides: tuple[int, int], scale: Any = 1.0) -> tuple[Any, Any]:
     """Resizes an image, bilinear, and its labels, to the nearest pixel, and keeps the aspect ratio.
 
-    With `sides = (shortest_edge, longest_edge)`, the short side becomes `scale * shortest_edge`, unless the long side would be
-    more than `scale * longest_edge`.
+    With `sides = (shortest_edge, longest_edge)`, the short side becomes `scale * shortest_edge`, unless the long side
+    would be more than `scale * longest_edge`.
     """
     import tensorflow as tf
 
@@ -77,7 +78,7 @@ def resize_pair(image, labels, sides, scale=1.0):
     return resize_image(image, size), labels
 
 
-def random_crop(image, labels, crop_size, cat_max_ratio, draw):
+def random_crop(image: Any, labels: Any, crop_size: int, cat_max_ratio: float, draw: Any) -> tuple[Any, Any]:
     """Cuts the same part, at most `crop_size` high and wide, out of an image and its labels."""
     import tensorflow as tf
 
@@ -104,11 +105,11 @@ def random_crop(image, labels, crop_size, cat_max_ratio, draw):
     return tf.ensure_shape(image, (None, None, 3)), tf.slice(labels, place, size)
 
 
-def distort_colours(image, draws):
+def distort_colours(image: Any, draws: Any) -> Any:
     """Changes brightness, contrast, saturation and hue of an image, 0-255, by nine numbers from 0 to 1.
 
-    The first four, below one half, switch the changes on; the next four say by how much; the last says whether
-    contrast goes before saturation and hue or after them.
+    The first four switch the changes on if they are below one half; the next four say by how much; the last says
+    whether contrast comes before saturation and hue or after them.
     """
     import tensorflow as tf
 
