@@ -17,6 +17,8 @@ NAMES = ["apple", "banana", "cherry"]
 STEP = 6  # of grey, from one image to the next
 SMALL = {"batch_size": 8, "image_size": 2}
 
+pytestmark = pytest.mark.no_backend
+
 
 def jpeg(number):
     """Returns the bytes of image `number`: its grey is `STEP * number`, a corner is red."""
@@ -158,6 +160,17 @@ def test_parts_of_splits(data_folder, split, expected):
     assert len(dataset) == len(expected)
     assert flat(dataset.batches(**SMALL)) == expected
     assert sorted(flat(dataset.batches(len(expected), image_size=2, training=True))) == sorted(expected)
+
+
+def test_load_and_subset(dataset):
+    for index in (0, 9, 39):
+        image, label = dataset.load(index)
+        assert image.shape == (12, 9 + index, 3) and image.dtype == np.uint8 and label == index % 3
+        assert round(image[-1, -1, 1] / STEP) == index
+    part = dataset.subset([12, 3, 17, 16, 18])
+    assert len(part) == 5 and flat(part.batches(**SMALL)) == [12, 3, 17, 16, 18]
+    assert sorted(flat(part.batches(5, image_size=2, training=True))) == [3, 12, 16, 17, 18]
+    assert part.subset([1]).load(0)[1] == 0
 
 
 def test_names_of_splits(dataset, data_folder):

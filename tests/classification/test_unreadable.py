@@ -9,6 +9,8 @@ from grey_fruit import SMALL, Shift, flat, numbers, read, write_folder
 from keras_mambaout.classification import ClassificationDataset
 from keras_mambaout.preprocessing.reading import load_image
 
+pytestmark = pytest.mark.no_backend
+
 
 def test_unreadable_images_in_evaluation(tmp_path, caplog):
     paths = write_folder(tmp_path, damaged=(0, 4, 12))

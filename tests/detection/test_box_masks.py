@@ -8,6 +8,8 @@ from keras_mambaout.detection import CocoDataset
 from keras_mambaout.detection.label_masks import crop_masks
 from keras_mambaout.preprocessing.fitting import PADDING_COLOR
 
+pytestmark = pytest.mark.no_backend
+
 L_SHAPE = [6, 4, 36, 4, 36, 9, 21, 9, 21, 24, 6, 24]  # in the box 6, 4, 30, 20: left half, and the upper quarter
 
 

@@ -13,6 +13,8 @@ from PIL import Image
 
 from keras_mambaout.detection import CocoDataset
 
+pytestmark = pytest.mark.no_backend
+
 
 @pytest.fixture
 def dataset(tmp_path):

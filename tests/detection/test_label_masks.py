@@ -6,6 +6,8 @@ from pycocotools import mask as coder
 
 from keras_mambaout.detection.label_masks import crop_masks, draw_box_masks, draw_masks
 
+pytestmark = pytest.mark.no_backend
+
 
 def test_crop_by_hand():
     """Cells of a box 4 wide and 2 high, 2 by 2: their centres are at x = 3, 5 and y = 1.5, 2.5."""

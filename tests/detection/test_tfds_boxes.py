@@ -21,6 +21,8 @@ OBJECTS = [
 ]
 NAMES = ["apple", "bird", "car"]
 
+pytestmark = pytest.mark.no_backend
+
 
 def jpeg(size, color):
     file = io.BytesIO()
@@ -58,8 +60,11 @@ class TinyBoxes(tfds.core.GeneratorBasedBuilder):
             for (top, left, bottom, right), label, flag in OBJECTS[number]:
                 box = tfds.features.BBox(top / height, left / width, bottom / height, right / width)
                 objects.append({"bbox": box, "label": label, self.flag: flag})
-            sample = {"image": jpeg(SIZES[number], COLORS[number]), "image/filename": f"{number}.jpg"}
+            sample = {"image": self.encode(number), "image/filename": f"{number}.jpg"}
             yield key, {**sample, **self.labels(number, objects)}
+
+    def encode(self, number):
+        return jpeg(SIZES[number], COLORS[number])
 
 
 class TinyCoco(TinyBoxes):
@@ -94,6 +99,14 @@ class TinyMany(TinyVoc):
         return {"train": self._generate_examples([number % 5 for number in range(40)])}
 
 
+class TinyBroken(TinyVoc):
+    """The image 1 is cut off."""
+
+    def encode(self, number):
+        file = super().encode(number)
+        return io.BytesIO(file.getvalue()[:-100]) if number == 1 else file
+
+
 class TinyPictures(tfds.core.GeneratorBasedBuilder):
     """Images without boxes."""
 
@@ -115,7 +128,7 @@ class TinyPictures(tfds.core.GeneratorBasedBuilder):
 def data_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tfds")
     shards = tfds.download.DownloadConfig(num_shards=2)
-    for name in ("tiny_coco", "tiny_voc", "tiny_many"):
+    for name in ("tiny_coco", "tiny_voc", "tiny_many", "tiny_broken"):
         tfds.builder(name, data_dir=folder).download_and_prepare(download_config=shards)
     return folder
 
@@ -206,6 +219,39 @@ def test_training(coco):
     assert any(epoch != epochs[0] for epoch in epochs), "each epoch is shuffled anew"
     again = coco.batches(**arguments, seed=1)
     assert [classes_of(again) for _ in range(6)] == epochs
+
+
+def test_an_epoch_is_a_function_of_seed_and_number(data_folder):
+    """24 of 40 images have objects; they come from two files, mirrored or not."""
+    many = CocoDataset.from_tfds("tiny_many", data_dir=data_folder)
+    arguments = {"batch_size": 6, "image_size": 70, "training": True, "seed": 4}
+
+    def read(**options):
+        batches = many.batches(**arguments, **options).as_numpy_iterator()
+        return [(images[:, 0, 0], labels["boxes"][:, 0]) for images, labels in batches]
+
+    assert many.steps_per_epoch(6) == 4
+    whole = read(epochs=(0, 3))
+    assert len(whole) == 12
+    for part, expected in zip(read(epochs=(1, 3)), whole[4:], strict=True):
+        for array, other in zip(part, expected, strict=True):
+            np.testing.assert_array_equal(array, other)
+    boxes = [np.concatenate([boxes for _, boxes in whole[start : start + 4]]) for start in (0, 4, 8)]
+    assert any((boxes[0] != other).any() for other in boxes[1:])
+    for index in range(2):
+        for (_, part), (_, batch) in zip(read(shard=(index, 2)), whole[:4], strict=True):
+            np.testing.assert_array_equal(part, batch[index::2])
+
+
+def test_a_damaged_image_is_left_out(data_folder, caplog):
+    broken = CocoDataset.from_tfds("tiny_broken", data_dir=data_folder)
+    with caplog.at_level("WARNING", "keras_mambaout"):
+        (_, labels), *_ = broken.batches(5, image_size=70).as_numpy_iterator()
+    assert labels["image_id"].tolist() == [1, 3, 4, 5]
+    (name,) = broken.unreadable
+    assert name.startswith("tiny_broken-train.tfrecord-0000") and f"{name!r} is not a readable image" in caplog.text
+    training = broken.batches(1, training=True, image_size=70)
+    assert sorted(classes_of(training))[:2] == [[0, -1], [2, 0]] and len(classes_of(training)) == 3
 
 
 def test_perfect_detections(coco):

@@ -9,6 +9,8 @@ from PIL import Image
 
 from keras_mambaout import load_image
 
+pytestmark = pytest.mark.no_backend
+
 PHOTO = seeded.photo(40, 60)
 
 

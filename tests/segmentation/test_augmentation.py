@@ -10,6 +10,8 @@ from keras_mambaout.data.seeds import random_seed
 from keras_mambaout.segmentation import SegmentationAugmentation, SegmentationDataset
 from keras_mambaout.segmentation.augmentation import distort_colours, random_crop, resize_pair
 
+pytestmark = pytest.mark.no_backend
+
 tf = pytest.importorskip("tensorflow")
 
 

@@ -13,6 +13,8 @@ from PIL import Image
 from keras_mambaout.preprocessing.fitting import PADDING_COLOR
 from keras_mambaout.segmentation import SegmentationAugmentation, SegmentationDataset
 
+pytestmark = pytest.mark.no_backend
+
 NOTHING = SegmentationAugmentation(scale_range=(1.0, 1.0), cat_max_ratio=1.0, flip=0.0, photometric_distortion=False)
 
 
