@@ -1,9 +1,11 @@
 """Data sets with boxes of TensorFlow Datasets: `coco/2017`, `voc/2007` and others with the same features."""
 
+import io
 import os
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from keras_mambaout.data.tfds import TfdsRecords, find_builder, prepare
 from keras_mambaout.extras import progress_bar
@@ -70,13 +72,19 @@ def _without_pixels(sample):
     """Replaces the encoded image of a sample by its height and width."""
     import tensorflow as tf
 
-    encoded = sample.pop("image")
-    shape = tf.cond(
-        tf.io.is_jpeg(encoded),
-        lambda: tf.io.extract_jpeg_shape(encoded),
-        lambda: tf.shape(tf.io.decode_image(encoded, expand_animations=False)),
-    )
-    return {**sample, "shape": shape[:2]}
+    return {**sample, "shape": tf.numpy_function(_size, [sample.pop("image")], tf.int64)}
+
+
+def _size(encoded):
+    """Returns the height and width of an encoded image, from its header.
+
+    Those of a damaged one are 1 and 1: it stays in the data set until it is read, and is left out then, as all are.
+    """
+    try:
+        with Image.open(io.BytesIO(encoded)) as image:
+            return np.array(image.size[::-1], "int64")
+    except Exception:  # Pillow's errors are of many types
+        return np.ones(2, "int64")
 
 
 def _add(ground_truth, image_id, sample):

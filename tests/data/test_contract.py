@@ -3,6 +3,7 @@
 import inspect
 import json
 import logging
+import types
 
 import numpy as np
 import pytest
@@ -32,8 +33,8 @@ def write_images(folder, paths):
 
 
 class Classification:
-    options = {"image_size": SIDE}
-    training = {}
+    options = types.MappingProxyType({"image_size": SIDE})
+    training = types.MappingProxyType({})
 
     def __init__(self, folder):
         self.paths = write_images(folder, [folder / NAMES[i // 4] / f"{i}.png" for i in range(COUNT)])
@@ -44,8 +45,8 @@ class Classification:
 
 
 class Detection:
-    options = {"image_size": SIDE}
-    training = {}
+    options = types.MappingProxyType({"image_size": SIDE})
+    training = types.MappingProxyType({})
 
     def __init__(self, folder):
         self.paths = write_images(folder, [folder / f"{i}.png" for i in range(COUNT)])
@@ -63,8 +64,8 @@ class Detection:
 
 
 class Segmentation:
-    options = {"crop_size": SIDE, "shortest_edge": SIDE}
-    training = {"augmentation": MIRRORED}
+    options = types.MappingProxyType({"crop_size": SIDE, "shortest_edge": SIDE})
+    training = types.MappingProxyType({"augmentation": MIRRORED})
 
     def __init__(self, folder):
         self.paths = write_images(folder, [folder / "images" / f"{i}.png" for i in range(COUNT)])
