@@ -1,1 +1,5 @@
-"""What the data sets of all tasks share."""
+"""What the data sets of all tasks share: the contract, unreadable images, order, and TensorFlow Datasets."""
+
+from keras_mambaout.data.dataset import ImageDataset
+
+__all__ = ["ImageDataset"]

@@ -3,7 +3,7 @@
 import copy
 import operator
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -52,7 +52,7 @@ class ImageDataset:
         """Names of the unreadable images met so far by this process, sorted: paths, or ids of TensorFlow Datasets."""
         return sorted(self._reader.unreadable)
 
-    def subset(self, indices: Iterable[int]) -> "ImageDataset":
+    def subset(self, indices: Iterable[int]) -> Self:
         """Returns the data set of these images only, in this order.
 
         Args:

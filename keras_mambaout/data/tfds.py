@@ -14,7 +14,7 @@ READ_AT_ONCE = 16  # files in training
 READ_BUFFER = 8 << 20  # bytes of a file
 
 
-def find_builder(name: str, data_dir: str | None, hint: str) -> Any:
+def find_builder(name: str, data_dir: str | os.PathLike | None, hint: str) -> Any:
     """Returns a `tfds.core.DatasetBuilder`, not prepared; if there is none, the error ends with `hint`."""
     tfds = import_extra("tensorflow_datasets", "data")
     import_tensorflow()

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -139,7 +139,7 @@ class CocoDataset(ImageDataset):
         boxes, classes, _ = self._annotations.objects(self._source_ids[label])
         return loaded, {"boxes": boxes, "classes": classes}
 
-    def subset(self, indices: Iterable[int]) -> "CocoDataset":
+    def subset(self, indices: Iterable[int]) -> Self:
         """Returns the data set of these images only, in this order: see `ImageDataset.subset`."""
         part = super().subset(indices)
         part._annotations = self._annotations.subset(self._source_ids[part._indices].tolist())
@@ -173,9 +173,9 @@ class CocoDataset(ImageDataset):
 
         Without training all images come in the order of `image_ids`, and the last batch may be smaller. In training
         images without objects are left out, and so is the incomplete last batch. Images are shuffled anew each epoch
-        and mirrored at random, both as a function of `seed` and the epoch's number. Unreadable images are left out, so
-        the number of batches is not known before (Keras then warns that the "input ran out of data");
-        in training those from the epoch's beginning come again instead of them, so that it always has
+        and mirrored at random, both as a function of `seed` and the epoch's number. Unreadable images are left out:
+        without training the number of batches is therefore not known before (Keras then warns that the "input ran out
+        of data"); in training images from the epoch's beginning come again instead, so that an epoch always has
         `steps_per_epoch` batches.
 
         Args:

@@ -51,7 +51,11 @@ class TfdsPhotos(TfdsRecords):
         """Returns an image as RGB, uint8, `(H, W, 3)`."""
         import tensorflow as tf
 
-        decoded = self._image.decode_example(tf.constant(image))
+        try:
+            decoded = self._image.decode_example(tf.constant(image))
+        except tf.errors.OpError as error:
+            name = self.name(file, row)
+            raise ValueError(f"{name!r} is not a readable image, it may be damaged: {error}") from error
         return (tf.image.grayscale_to_rgb(decoded) if self._image.shape[-1] == 1 else decoded).numpy()
 
 

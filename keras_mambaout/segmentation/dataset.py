@@ -131,9 +131,9 @@ class SegmentationDataset(ImageDataset):
 
         Without training all images come in order, and the last batch may be smaller. In training images are shuffled
         anew each epoch and augmented, both as a function of `seed` and the epoch's number, and the incomplete last
-        batch is left out. Unreadable images are left out, so the number of batches is not known before (Keras then
-        warns that the "input ran out of data"); in training those from the epoch's beginning come again instead of
-        them, so that it always has `steps_per_epoch` batches.
+        batch is left out. Unreadable images are left out: without training the number of batches is therefore not
+        known before (Keras then warns that the "input ran out of data"); in training images from the epoch's beginning
+        come again instead, so that an epoch always has `steps_per_epoch` batches.
 
         Args:
             batch_size: Images in a batch, of all shards together.

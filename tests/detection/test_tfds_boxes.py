@@ -250,6 +250,8 @@ def test_a_damaged_image_is_left_out(data_folder, caplog):
     assert labels["image_id"].tolist() == [1, 3, 4, 5]
     (name,) = broken.unreadable
     assert name.startswith("tiny_broken-train.tfrecord-0000") and f"{name!r} is not a readable image" in caplog.text
+    with pytest.raises(ValueError, match=r"__1' is not a readable image"):
+        broken.load(1)
     training = broken.batches(1, training=True, image_size=70)
     assert sorted(classes_of(training))[:2] == [[0, -1], [2, 0]] and len(classes_of(training)) == 3
 
