@@ -136,9 +136,8 @@ print(f"{model.count_params():,} parameters")
 steps = args.epochs * train.steps_per_epoch(args.batch_size)
 schedule = keras.optimizers.schedules.PolynomialDecay(args.learning_rate, steps, end_learning_rate=0.0)
 model.compile(AdamW(schedule, weight_decay=0.05, global_clipnorm=1.0))
-windows = {**sizes, "stride": max(1, 2 * args.crop_size // 3)}
 model.fit(
-    batches, epochs=args.epochs, callbacks=[SegmentationMeanIoU(val, every=args.measure_every, **windows)], verbose=2
+    batches, epochs=args.epochs, callbacks=[SegmentationMeanIoU(val, every=args.measure_every, **sizes)], verbose=2
 )
 
 # %% [markdown]
@@ -153,8 +152,8 @@ model.save(output / "segmenter.keras")
 loaded = keras.models.load_model(output / "segmenter.keras", compile=False)
 
 photos, labels = zip(*(val.load(number) for number in range(min(args.draw, len(val)))), strict=True)
-predictions = segment(loaded, photos, **windows)
-for before, after in zip(segment(model, photos[:1], **windows), predictions, strict=False):
+predictions = segment(loaded, photos, **sizes)
+for before, after in zip(segment(model, photos[:1], **sizes), predictions, strict=False):
     np.testing.assert_array_equal(after, before, "The loaded model has other classes.")
 print("segmenter.keras loaded: the same classes")
 
@@ -164,13 +163,13 @@ print("segmenter.keras loaded: the same classes")
 # the mean over the classes. At several sizes, and mirrored, the classes are those of the mean probability.
 
 # %%
-metrics = evaluate_segmenter(loaded, val, **windows)
+metrics = evaluate_segmenter(loaded, val, **sizes)
 print(format_segmentation_metrics(metrics))
 if args.multi_scale:
     print(f"\nat {len(MULTI_SCALE)} sizes and mirrored")
     print(
         format_segmentation_metrics(
-            evaluate_segmenter(loaded, val, **windows, scales=MULTI_SCALE, flip=True), classes=False
+            evaluate_segmenter(loaded, val, **sizes, scales=MULTI_SCALE, flip=True), classes=False
         )
     )
 with open(output / "classes.csv", "w", newline="", encoding="utf-8") as file:

@@ -2,6 +2,8 @@
 
 import contextlib
 import io
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +22,12 @@ RESULT_KEYS = {"bbox": "bbox", "segm": "segmentation"}  # iou_type -> what resul
 IOU_TYPES = tuple(RESULT_KEYS)
 
 
-def coco_metrics(ground_truth, results, iou_type="bbox", max_detections=100):
+def coco_metrics(
+    ground_truth: Mapping[str, Any],
+    results: Sequence[Mapping[str, Any]],
+    iou_type: str = "bbox",
+    max_detections: int = 100,
+) -> dict[str, float]:
     """Returns COCO's average precision.
 
     `AP = mean of p(class, IoU, recall)` over the classes that have objects, the IoU thresholds 0.50,
@@ -40,7 +47,8 @@ def coco_metrics(ground_truth, results, iou_type="bbox", max_detections=100):
         objects of that size.
 
     Raises:
-        ValueError: If `iou_type` is another, or entries lack boxes or masks for it.
+        ValueError: If `iou_type` or `max_detections` is outside of what is listed above, or entries lack the
+            boxes or masks that `iou_type` compares.
         ImportError: If pycocotools is not installed.
 
     Example:
@@ -77,12 +85,12 @@ def coco_metrics(ground_truth, results, iou_type="bbox", max_detections=100):
     return metrics
 
 
-def check_entries(name, entries, iou_type):
+def check_entries(name: str, entries: Sequence[Mapping[str, Any]], iou_type: str) -> None:
     """Raises a `ValueError` if labels or results lack the boxes or masks that an `iou_type` compares."""
     key = RESULT_KEYS[iou_type]
     missing = sum(key not in entry for entry in entries)
     if missing:
-        raise ValueError(f"iou_type={iou_type!r} needs {key!r}, {missing} of {len(entries)} {name} have none.")
+        raise ValueError(f"iou_type={iou_type!r} needs {key!r}; {missing} of {len(entries)} {name} have none.")
 
 
 def _with_area(results, iou_type):
@@ -97,7 +105,7 @@ def _box_area(item):
 
 
 def _index(coco, ground_truth, annotations):
-    """Returns pycocotools' index of copies, numbered from 1 (0 is its sign for "no match")."""
+    """Returns pycocotools' index of copies, numbered from 1 (to it 0 means "no match")."""
     index = coco.COCO()
     index.dataset = {
         "images": ground_truth["images"],
@@ -112,8 +120,11 @@ def _index(coco, ground_truth, annotations):
     return index
 
 
-def format_coco_metrics(metrics):
+def format_coco_metrics(metrics: Mapping[str, float]) -> str:
     """Returns metrics as a table of one row, in Markdown; NaN is shown as a dash.
+
+    Args:
+        metrics: What `coco_metrics` returns.
 
     Example:
     ```python

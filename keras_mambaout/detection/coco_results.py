@@ -1,5 +1,8 @@
 """From a detector's output to COCO's format of results."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -8,8 +11,14 @@ from keras_mambaout.detection.predicted_masks import encode_masks
 
 
 def detections_to_results(
-    predictions, image_ids, scales, category_ids, bounding_box_format, image_size=None, original_sizes=None
-):
+    predictions: Mapping[str, Any],
+    image_ids: Sequence[int] | np.ndarray,
+    scales: np.ndarray,
+    category_ids: Sequence[int],
+    bounding_box_format: str,
+    image_size: tuple[int, int] | None = None,
+    original_sizes: Sequence[tuple[int, int]] | None = None,
+) -> list[dict[str, Any]]:
     """Maps detections back to the original images and returns them as COCO's results.
 
     `x_original = x_resized / scale_x`, and the same with y; images stand at the top left of a batch.
@@ -17,14 +26,14 @@ def detections_to_results(
     Args:
         predictions: Dict of arrays: `"boxes"` `(B, N, 4)` in `bounding_box_format`, `"confidence"`
             `(B, N)` and `"classes"` or `"labels"` `(B, N)`. Rows of class -1, and those from
-            `"num_detections"` `(B,)` on if it is there, are padding. `"masks"` `(B, N, M, M)`, from 0 to 1
+            `"num_detections"` `(B,)` on, if it is there, are padding. `"masks"` `(B, N, M, M)`, from 0 to 1
             in the frames of their boxes, are needed with `original_sizes`.
         image_ids: Ids of the images, `(B,)`.
         scales: `(B, 2)`, the resized by the original height and width.
         category_ids: The category id of each class.
         bounding_box_format: One of `detection.boxes.BOX_FORMATS`.
         image_size: `(H, W)` of the batch, which relative boxes are relative to.
-        original_sizes: `(B, 2)`, heights and widths of the original images: results get masks.
+        original_sizes: `(B, 2)`, heights and widths of the original images; with them results have masks.
 
     Returns:
         List of `{"image_id", "category_id", "bbox": [x, y, width, height], "score"}`, with
@@ -32,6 +41,7 @@ def detections_to_results(
 
     Raises:
         ValueError: If a key is missing, shapes do not fit, or a class has no category.
+        ImportError: If masks are asked for and pycocotools is not installed.
 
     Example:
     ```python
@@ -43,10 +53,10 @@ def detections_to_results(
 
     Source: [COCO's format of results](https://cocodataset.org/#format-results)
     """
-    boxes, scores, classes = _read(predictions, len(image_ids))
+    boxes, confidence, classes = _read(predictions, len(image_ids))
     boxes = _to_xyxy(boxes, bounding_box_format, image_size)
     scales = np.asarray(scales, "float64")  # (B, 2)
-    valid = (classes >= 0) & np.isfinite(boxes).all(-1) & np.isfinite(scores)
+    valid = (classes >= 0) & np.isfinite(boxes).all(-1) & np.isfinite(confidence)
     if "num_detections" in predictions:
         valid &= np.arange(classes.shape[1]) < np.asarray(predictions["num_detections"])[:, None]
     if np.any(classes[valid] >= len(category_ids)):
@@ -61,7 +71,7 @@ def detections_to_results(
             "image_id": int(image_ids[image]),
             "category_id": int(category_ids[int(classes[image, row])]),
             "bbox": [*boxes[image, row, :2].tolist(), *sides[image, row].tolist()],
-            "score": float(scores[image, row]),
+            "score": float(confidence[image, row]),
         }
         for image, row in np.argwhere(valid)
     ]
@@ -86,11 +96,11 @@ def _read(predictions, batch_size):
             "that puts out raw heads must decode its boxes in `predict_on_batch`."
         )
     arrays = [np.asarray(predictions[key], "float64") for key in ("boxes", "confidence", classes)]
-    boxes, scores, labels = arrays
-    if boxes.ndim != 3 or boxes.shape[::2] != (batch_size, 4) or {scores.shape, labels.shape} != {boxes.shape[:2]}:
+    boxes, confidence, labels = arrays
+    if boxes.ndim != 3 or boxes.shape[::2] != (batch_size, 4) or {confidence.shape, labels.shape} != {boxes.shape[:2]}:
         raise ValueError(
             f"Predictions must have 'boxes' (B, N, 4), 'confidence' (B, N) and {classes!r} (B, N) for {batch_size} "
-            f"images, got shapes {boxes.shape}, {scores.shape} and {labels.shape}."
+            f"images, got shapes {boxes.shape}, {confidence.shape} and {labels.shape}."
         )
     return arrays
 

@@ -1,13 +1,15 @@
 """From masks in the frames of their boxes to masks of the image."""
 
+from typing import Any
+
 import numpy as np
 
 from keras_mambaout.arguments import check_number
 from keras_mambaout.extras import import_extra
 
 
-def paste_masks(masks, boxes, size, threshold=0.5):
-    """Draws masks that are in the frames of their boxes over an image.
+def paste_masks(masks: np.ndarray, boxes: np.ndarray, size: tuple[int, int], threshold: float = 0.5) -> np.ndarray:
+    """Brings masks from the frames of their boxes to the size of the image.
 
     The pixel at `x, y` has its centre at `u = (x + 0.5 - left) * M / width - 0.5` in columns of the mask,
     and `v` likewise in rows; it belongs to the object if the centre is in the box and
@@ -17,9 +19,9 @@ def paste_masks(masks, boxes, size, threshold=0.5):
     Args:
         masks: `(N, M, M)`, from 0 to 1.
         boxes: `(N, 4)` as `"xyxy"` in pixels of the image. They may be partly outside of it; those without
-            area, as padding, give empty masks.
+            area, such as padding, give empty masks.
         size: `(H, W)` of the image.
-        threshold: What belongs to the object.
+        threshold: The least value that belongs to the object.
 
     Returns:
         A boolean array `(N, H, W)`.
@@ -42,10 +44,12 @@ def paste_masks(masks, boxes, size, threshold=0.5):
     return pasted
 
 
-def encode_masks(masks, boxes, size, threshold=0.5):
-    """Returns masks as `paste_masks` draws them, as COCO's run lengths.
+def encode_masks(
+    masks: np.ndarray, boxes: np.ndarray, size: tuple[int, int], threshold: float = 0.5
+) -> list[dict[str, Any]]:
+    """Returns the masks of `paste_masks` as COCO's run lengths.
 
-    One mask at a time is as large as the image.
+    This takes little memory: only one mask at a time is as large as the image.
 
     Args:
         masks: As for `paste_masks`.
@@ -57,8 +61,14 @@ def encode_masks(masks, boxes, size, threshold=0.5):
         List of `{"size": [H, W], "counts": str}`.
 
     Raises:
-        ValueError: As `paste_masks`.
+        ValueError: As for `paste_masks`.
         ImportError: If pycocotools is not installed.
+
+    Example:
+    ```python
+    (found,) = detect(detector, [photo], masks="box")
+    encode_masks(found["masks"], found["boxes"], photo.shape[:2])  # [{"size": [480, 640], "counts": "..."}]
+    ```
     """
     masks, boxes = _check(masks, boxes, threshold)
     coder = import_extra("pycocotools.mask")
@@ -93,7 +103,7 @@ def _paste(canvas, mask, box, threshold):
 
 
 def _weights(start, stop, length, cells):
-    """Returns the pixels whose centres are in a box's side, as a slice, and what they take of each cell `(n, M)`."""
+    """Returns the pixels whose centres are within a side of a box, as a slice, and their weights of each cell `(n, M)`."""
     first, end = np.clip([np.ceil(start - 0.5), np.floor(stop - 0.5) + 1], 0, length).astype(int)
     end = max(first, end)
     places = (np.arange(first, end) + 0.5 - start) * cells / (stop - start) - 0.5

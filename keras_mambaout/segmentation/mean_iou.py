@@ -1,11 +1,16 @@
 """How well the classes of pixels are found: intersection over union."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 
 IGNORED = 255
 
 
-def confusion_matrix(labels, predictions, num_classes, ignore_index=IGNORED):
+def confusion_matrix(
+    labels: np.ndarray, predictions: np.ndarray, num_classes: int, ignore_index: int = IGNORED
+) -> np.ndarray:
     """Counts pixels by their class and the class that was predicted.
 
     Args:
@@ -15,8 +20,8 @@ def confusion_matrix(labels, predictions, num_classes, ignore_index=IGNORED):
         ignore_index: Label of pixels that do not count.
 
     Returns:
-        An int64 array `(num_classes, num_classes)`: rows are labels, columns predictions. Those of several images
-        are added up.
+        An int64 array `(num_classes, num_classes)`: rows are labels, columns predictions. The
+        matrices of several images can be added up.
 
     Raises:
         ValueError: If shapes differ or a class is out of range.
@@ -29,7 +34,9 @@ def confusion_matrix(labels, predictions, num_classes, ignore_index=IGNORED):
     """
     labels, predictions = np.asarray(labels), np.asarray(predictions)
     if labels.shape != predictions.shape:
-        raise ValueError(f"Labels and predictions must have one shape, got {labels.shape} and {predictions.shape}.")
+        raise ValueError(
+            f"Labels and predictions must have the same shape, got {labels.shape} and {predictions.shape}."
+        )
     counted = labels != ignore_index
     labels, predictions = (values[counted].astype("int64") for values in (labels, predictions))
     for name, values in (("Labels", labels), ("Predictions", predictions)):
@@ -42,23 +49,29 @@ def confusion_matrix(labels, predictions, num_classes, ignore_index=IGNORED):
     return counts.reshape(num_classes, num_classes)
 
 
-def segmentation_metrics(confusion, class_names=None):
+def segmentation_metrics(confusion: np.ndarray, class_names: Sequence[str] | None = None) -> dict[str, Any]:
     """Returns the metrics of ADE20K.
 
-    With `tp`, the pixels of a class that are found, `fn`, those that are not, and `fp`, those of others that are
-    taken for it: `IoU = tp / (tp + fn + fp)` and `accuracy = tp / (tp + fn)`, each NaN for a class without such
+    With `tp` the pixels of a class that are found, `fn` those that are not, and `fp` the pixels of other classes that
+    are taken for it, `IoU = tp / (tp + fn + fp)` and `accuracy = tp / (tp + fn)`, each NaN for a class without such
     pixels, which the means leave out.
 
     Args:
         confusion: What `confusion_matrix` returns, summed over all images.
-        class_names: Names of the classes; default their numbers.
+        class_names: Name of each class; `None` takes their numbers.
 
     Returns:
         Dict of `"mIoU"`, `"mean_accuracy"`, `"pixel_accuracy"` (the share of pixels with the right class), from 0 to
-        1, and `"classes"`, a list of dicts of `"name"`, `"IoU"`, `"accuracy"` and `"pixels"`, how many are labelled so.
+        1, and `"classes"`, a list of dicts of `"name"`, `"IoU"`, `"accuracy"` and `"pixels"`, how many have this label.
 
     Raises:
         ValueError: If the matrix is not square, without pixels, or has another number of classes.
+
+    Example:
+    ```python
+    metrics = segmentation_metrics(confusion, dataset.class_names)
+    metrics["mIoU"], metrics["classes"][0]  # 0.474, {"name": "wall", "IoU": 0.77, ...}
+    ```
 
     Source: `mIoU`, `mAcc` and `aAcc` of [mmsegmentation](https://github.com/open-mmlab/mmsegmentation)
     """
@@ -70,7 +83,9 @@ def segmentation_metrics(confusion, class_names=None):
         )
     names = [str(number) for number in range(len(confusion))] if class_names is None else list(class_names)
     if len(names) != len(confusion):
-        raise ValueError(f"`class_names` must be {len(confusion)} names, one a row of `confusion`, got {len(names)}.")
+        raise ValueError(
+            f"`class_names` must be {len(confusion)} names, one for each row of `confusion`, got {len(names)}."
+        )
     right, labelled, predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
     union = labelled + predicted - right
     with np.errstate(invalid="ignore"):
@@ -84,8 +99,13 @@ def segmentation_metrics(confusion, class_names=None):
     }
 
 
-def format_segmentation_metrics(metrics, classes=True):
-    """Returns what `segmentation_metrics` returns as lines of text, with a table of the classes that occur."""
+def format_segmentation_metrics(metrics: Mapping[str, Any], classes: bool = True) -> str:
+    """Returns metrics as lines of text, with a table of the classes that occur.
+
+    Args:
+        metrics: What `segmentation_metrics` returns.
+        classes: Whether the table is added.
+    """
     lines = [f"{name:<14} {metrics[name]:6.2%}" for name in ("mIoU", "mean_accuracy", "pixel_accuracy")]
     if classes:
         rows = [row for row in metrics["classes"] if not np.isnan(row["IoU"])]

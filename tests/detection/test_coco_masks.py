@@ -57,7 +57,7 @@ def test_part_of_an_object():
 def test_entries_without_masks():
     results = results_of(predictions_of(np.ones((28, 28))))
     bare = [{key: value for key, value in results[0].items() if key != "segmentation"}]
-    with pytest.raises(ValueError, match="'segm' needs 'segmentation', 1 of 1 results have none"):
+    with pytest.raises(ValueError, match="'segm' needs 'segmentation'; 1 of 1 results have none"):
         coco_metrics(LABELS, bare, "segm")
     annotation = {key: value for key, value in LABELS["annotations"][0].items() if key != "segmentation"}
     with pytest.raises(ValueError, match="1 of 1 ground truth have none"):

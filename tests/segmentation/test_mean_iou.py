@@ -67,7 +67,7 @@ def test_table():
 
 
 def test_what_does_not_fit():
-    with pytest.raises(ValueError, match=r"one shape, got \(2, 3\) and \(2, 4\)"):
+    with pytest.raises(ValueError, match=r"the same shape, got \(2, 3\) and \(2, 4\)"):
         confusion_matrix(np.zeros((2, 3), int), np.zeros((2, 4), int), 2)
     with pytest.raises(ValueError, match=r"Labels must be classes from 0 to 1 .* from 0 to 2"):
         confusion_matrix([0, 2], [0, 1], 2)
@@ -75,5 +75,5 @@ def test_what_does_not_fit():
         confusion_matrix([0, 1], [0, -1], 2)
     with pytest.raises(ValueError, match="with 0 pixels"):
         segmentation_metrics(np.zeros((2, 2), int))
-    with pytest.raises(ValueError, match="4 names, one a row"):
+    with pytest.raises(ValueError, match="4 names, one for each row"):
         segmentation_metrics(BY_HAND, ["wall"])
