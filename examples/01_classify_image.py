@@ -81,7 +81,8 @@ crops = [keras_mambaout.resize_and_center_crop(photo, size, crop_pct, crop_mode)
 
 # %% [markdown]
 # ## Predict
-# The model takes the pixels as they are, from 0 to 255: normalisation is its first layer.
+# The model takes the pixels as they are, from 0 to 255: normalisation is its first layer. For your own classes,
+# `keras_mambaout.classification.classify(model, photos, class_names=names)` crops, predicts and names in one call.
 
 # %%
 probabilities = model.predict(np.stack(crops), verbose=0)  # (B, size, size, 3) -> (B, 1000)

@@ -137,7 +137,7 @@ loaded = load_model(output / "detector.keras")
 images, labels = next(val.batches(args.draw, image_size=args.image_size).as_numpy_iterator())
 before, after = (model.predict(images, verbose=0) for model in (detector, loaded))
 for key, values in before.items():
-    np.testing.assert_allclose(after[key], values, atol=1e-3, err_msg=f"The loaded detector has other {key}.")
+    np.testing.assert_allclose(after[key], values, atol=1e-3, err_msg=f"The loaded detector gives different {key}.")
 print(f"detector.keras loaded: the same {before['num_detections'].sum()} detections on {len(images)} photos")
 
 # %% [markdown]

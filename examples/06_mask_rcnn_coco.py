@@ -84,7 +84,7 @@ sizes.add_argument("--image-size", type=int, default=640, help="side of the squa
 sizes.add_argument("--shortest-edge", type=int, nargs="?", const=800, help="of photos instead (the paper's: 800)")
 parser.add_argument("--channels", type=int, default=256, help="of the pyramid and the heads (the paper's: 256)")
 parser.add_argument(
-    "--box-samples", type=int, default=512, help="that the heads learn from, a photo (the paper's: 512)"
+    "--box-samples", type=int, default=512, help="that the heads learn from, per photo (the paper's: 512)"
 )
 parser.add_argument("--batch-size", type=int, default=8)
 parser.add_argument("--epochs", type=int, default=12)
@@ -158,7 +158,7 @@ loaded = load_model(output / "detector.keras")
 images, labels = next(val.batches(args.draw, **resize, sizes=True).as_numpy_iterator())
 before, after = (model.predict(images, verbose=0) for model in (detector, loaded))
 for key, values in before.items():
-    np.testing.assert_allclose(after[key], values, atol=1e-3, err_msg=f"The loaded detector has other {key}.")
+    np.testing.assert_allclose(after[key], values, atol=1e-3, err_msg=f"The loaded detector gives different {key}.")
 print(f"detector.keras loaded: the same {before['num_detections'].sum()} detections on {len(labels['scale'])} photos")
 
 # %% [markdown]
@@ -180,7 +180,7 @@ for kind, title in (("bbox", "boxes"), ("segm", "masks")):
 
 # %%
 def fit_in(photo):
-    """Returns what a photo is resized to fit in, as it was in training."""
+    """Returns the size that a photo is resized to fit in, as in training."""
     if not args.shortest_edge:
         return args.image_size
     is_wide = photo.shape[0] < photo.shape[1]

@@ -42,6 +42,7 @@ import keras
 import numpy as np
 from PIL import Image
 
+from keras_mambaout import load_model
 from keras_mambaout.segmentation import (
     MULTI_SCALE,
     SegmentationAugmentation,
@@ -59,14 +60,14 @@ from keras_mambaout.training import AdamW
 # ## Settings
 # In a notebook, set your own in a cell below this one, such as `args.data = "ADEChallengeData2016"`. Without `--data`,
 # any folder of images and one of label maps will do: PNGs of the same names, in which each pixel is the number of its
-# class. `--classes` is a text file with a name a line; `--label-ids-from` is the number of the first.
+# class. `--classes` is a text file with one name per line; `--label-ids-from` is the number of the first.
 
 # %% tags=["parameters"]
 parser = argparse.ArgumentParser(description="Train UperNet over a MambaOut backbone.")
 parser.add_argument("--data", metavar="DIR", help="ADEChallengeData2016")
 parser.add_argument("--images", metavar="DIR", help="or a folder of images,")
 parser.add_argument("--labels", metavar="DIR", help="one of label maps,")
-parser.add_argument("--classes", metavar="FILE", help="and the names of the classes, a line each")
+parser.add_argument("--classes", metavar="FILE", help="and the names of the classes, one per line")
 parser.add_argument("--label-ids-from", type=int, default=0, metavar="NUMBER", help="of the first class (default: 0)")
 parser.add_argument("--ignored", type=int, default=255, help="number of pixels that do not count (default: 255)")
 parser.add_argument("--validate", type=int, default=0, metavar="N", help="the last N images are only to measure by")
@@ -142,19 +143,19 @@ model.fit(
 
 # %% [markdown]
 # ## Save and load
-# `keras.models.load_model` after `import keras_mambaout.segmentation`, on any backend. To train it further, compile it
-# again.
+# `load_model` is `keras.models.load_model` and the import of what the model was made with, on any backend. To train it
+# further, compile it again.
 
 # %%
 output = Path(args.output)
 output.mkdir(parents=True, exist_ok=True)
 model.save(output / "segmenter.keras")
-loaded = keras.models.load_model(output / "segmenter.keras", compile=False)
+loaded = load_model(output / "segmenter.keras")
 
-photos, labels = zip(*(val.load(number) for number in range(min(args.draw, len(val)))), strict=True)
+photos, labels = zip(*(val.load(index) for index in range(min(args.draw, len(val)))), strict=True)
 predictions = segment(loaded, photos, **sizes)
 for before, after in zip(segment(model, photos[:1], **sizes), predictions, strict=False):
-    np.testing.assert_array_equal(after, before, "The loaded model has other classes.")
+    np.testing.assert_array_equal(after, before, "The loaded model finds different classes.")
 print("segmenter.keras loaded: the same classes")
 
 # %% [markdown]
@@ -181,7 +182,7 @@ with open(output / "classes.csv", "w", newline="", encoding="utf-8") as file:
 # ## Draw
 # `segment` takes photos of any size, your own as `keras_mambaout.load_image("photo.jpg")`, and returns the class of
 # each of their pixels. The colours are ADE20K's for its classes, and else as different as they can be; pixels that do
-# not count are black. The classes of the first photo are saved as a label map too, one number a pixel.
+# not count are black. The classes of the first photo are saved as a label map too, one number per pixel.
 
 # %%
 picture = Image.fromarray(draw_segmentation(photos, predictions, labels, val.class_names))

@@ -32,7 +32,7 @@ def draw_examples(
     Args:
         model: A detector, as `detect` takes it.
         dataset: A `CocoDataset`.
-        indices: Which images, from 0 to `len(dataset) - 1`.
+        indices: Which images, one or more, from 0 to `len(dataset) - 1`.
         image_size: Size of the detector's input, an integer or `(H, W)`.
         confidence_threshold: Detections below it are not drawn.
         columns: Pairs in a row.
@@ -41,12 +41,17 @@ def draw_examples(
     Returns:
         A picture `(height, width, 3)`, uint8: of each pair the labels are on the left, the detections on the right.
 
+    Raises:
+        ValueError: If there are no indices, one is out of range or its image unreadable, or the model is no detector.
+
     Example:
     ```python
     picture = draw_examples(detector, dataset, range(8), columns=2)
     PIL.Image.fromarray(picture).save("detections.png")
     ```
     """
+    if not len(indices):
+        raise ValueError("There is nothing to draw: give one index or more in `indices`.")
     photos = [dataset.load(index)[0] for index in indices]
     detections = detect(model, photos, image_size, confidence_threshold, masks="box")
     masks = dataset.has_masks and "masks" in detections[0]

@@ -31,3 +31,8 @@ def test_pairs_in_columns(dataset):
     assert (picture[79:, 208:] == 255).all(), "there is no fourth pair"
     first = draw_examples(FindsWhite(), dataset, [0], image_size=64, side=100)
     np.testing.assert_array_equal(picture[:79, :208], first)
+
+
+def test_nothing_to_draw(dataset):
+    with pytest.raises(ValueError, match="nothing to draw: give one index or more"):
+        draw_examples(FindsWhite(), dataset, [])
