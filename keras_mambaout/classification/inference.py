@@ -64,8 +64,9 @@ def classify(
         confidence = _probabilities(scores, from_logits)
         best = np.argsort(-scores, axis=1, kind="stable")[:, :top]
         for classes, row in zip(best, confidence, strict=True):
-            objects = {"classes": classes, "confidence": row[classes]}
-            found.append(objects if class_names is None else {**objects, "names": [class_names[i] for i in classes]})
+            found.append({"classes": classes, "confidence": row[classes]})
+            if class_names is not None:
+                found[-1]["names"] = [class_names[index] for index in classes]
     return found
 
 

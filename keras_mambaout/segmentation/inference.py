@@ -10,7 +10,7 @@ from keras_mambaout.arguments import check_edges, check_positive_integer, check_
 from keras_mambaout.preprocessing.fitting import fit
 from keras_mambaout.preprocessing.reading import check_rgb
 
-STRIP = 64  # rows of a photo that are enlarged at a time
+STRIP = 64  # rows of a photo that are resized at a time
 MULTI_SCALE = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # the paper's, with `flip=True`
 
 

@@ -27,7 +27,7 @@ def test_a_model_that_finds_all(dataset, name, options):
         assert metrics["AP"] == metrics["APs"] == pytest.approx(1)
 
 
-def test_a_model_that_is_beside(dataset):
+def test_a_model_whose_boxes_are_shifted(dataset):
     """Moved by 0.24 of the width, the IoU is 0.76 / 1.24 = 0.61: three thresholds of ten."""
     assert evaluate_detector(FindsWhite(shift=0.24), dataset, image_size=64)["AP"] == pytest.approx(3 / 10)
 
