@@ -20,7 +20,7 @@ BACKENDS = ("tensorflow", "jax", "torch")
 def main(folder):
     images = np.load(folder / "images.npy")
     instances = load_model(folder / "mask_rcnn.keras").predict(images, verbose=0)
-    pixels = load_model(folder / "upernet.keras").predict(images, verbose=0)
+    scenes = load_model(folder / "upernet.keras").predict(images, verbose=0)
     whole = keras.models.load_model(folder / "model.keras")
     by_weights = keras_mambaout.create_model(
         "mambaout_test", weights=folder / "model.weights.h5", classes=7, drop_path_rate=0.1
@@ -29,7 +29,7 @@ def main(folder):
         folder / f"{keras.backend.backend()}.npz",
         keras_file=whole.predict(images, verbose=0),
         weights_file=by_weights.predict(images, verbose=0),
-        pixels=pixels,
+        scenes=scenes,
         **instances,
     )
 

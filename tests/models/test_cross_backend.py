@@ -54,7 +54,7 @@ def saved(tmp_path_factory, seeded_file):
 def test_loads_with_the_same_predictions(saved, backend):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
-    folder, expected, instances, pixels = saved
+    folder, expected, instances, scenes = saved
     environment = {**os.environ, "KERAS_BACKEND": backend}
     result = subprocess.run(
         [sys.executable, SCRIPT, folder], env=environment, capture_output=True, text=True, check=False
@@ -63,7 +63,7 @@ def test_loads_with_the_same_predictions(saved, backend):
     loaded = np.load(folder / f"{backend}.npz")
     np.testing.assert_allclose(loaded["keras_file"], expected, atol=1e-5)
     np.testing.assert_allclose(loaded["weights_file"], expected, atol=1e-5)
-    np.testing.assert_allclose(loaded["pixels"], pixels, atol=1e-4)
+    np.testing.assert_allclose(loaded["scenes"], scenes, atol=1e-4)
     assert instances["num_detections"].tolist() == [10, 10]
     for key, values in instances.items():
         np.testing.assert_allclose(loaded[key], values, atol=1e-3, err_msg=key)
