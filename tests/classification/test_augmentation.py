@@ -87,6 +87,7 @@ class TestSeed:
         for seed in ([0, 8], [1, 7]):
             assert np.abs(again(image, tf.constant(seed)) - expected[0]).mean() > 1
 
+    @pytest.mark.first_on("torch")
     def test_another_process_on_another_backend(self, expected):
         """tf.data runs TensorFlow's kernels everywhere: equal to the bit."""
         other = {"tensorflow": "torch", "jax": "tensorflow", "torch": "tensorflow"}[keras.backend.backend()]

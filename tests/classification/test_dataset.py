@@ -10,6 +10,8 @@ from keras_mambaout.classification import ClassificationDataset
 from keras_mambaout.preprocessing.imagenet import resize_and_center_crop
 from keras_mambaout.preprocessing.reading import load_image
 
+pytestmark = pytest.mark.no_backend  # `tf.data` makes the same batches for each
+
 
 def test_what_is_found(fruit, tmp_path):
     folder = tmp_path / "fruit"

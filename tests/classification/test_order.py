@@ -7,6 +7,8 @@ from grey_fruit import LABELS, SMALL, Shift, assert_same, flat, numbers, read, w
 
 from keras_mambaout.classification import ClassificationDataset, augmentation
 
+pytestmark = pytest.mark.no_backend  # `tf.data` makes the same batches for each
+
 
 def test_epochs_are_permutations(fruit):
     """Twelve of thirteen images come, each once; every image has its own label."""

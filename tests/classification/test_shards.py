@@ -8,6 +8,8 @@ from grey_fruit import LABELS, Shift, flat, numbers, read, write_folder
 from keras_mambaout.classification import ClassificationDataset
 from keras_mambaout.preprocessing.reading import load_image
 
+pytestmark = pytest.mark.no_backend  # `tf.data` makes the same batches for each
+
 
 @pytest.mark.parametrize("training", [True, False])
 def test_shards_divide_each_batch(fruit, training):

@@ -12,6 +12,8 @@ from keras_mambaout.detection.boxes import BOX_FORMATS
 from keras_mambaout.detection.label_masks import draw_masks
 from keras_mambaout.preprocessing.fitting import PADDING_COLOR
 
+pytestmark = pytest.mark.no_backend  # `tf.data` makes the same batches for each
+
 
 @pytest.fixture
 def dataset(tmp_path):
