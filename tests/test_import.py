@@ -40,7 +40,9 @@ print(sorted(name.split(">")[1] for name, cls in after.items()
              if name.startswith("keras_mambaout>") and cls.__module__.startswith("keras_mambaout.{package}.")))
 """
 FOUNDATION = ["arguments", "config", "files", "layers", "models", "preprocessing", "serialization", "weights"]
-PACKAGES = [f"keras_mambaout.{name}" for name in ("models", "weights", "layers", "layers.kernels")]
+PACKAGES = ["keras_mambaout"] + [
+    module.name for module in pkgutil.walk_packages(keras_mambaout.__path__, "keras_mambaout.") if module.ispkg
+]
 
 
 def test_no_task_no_other_backend_and_no_extra_is_imported():

@@ -103,7 +103,7 @@ def _paste(canvas, mask, box, threshold):
 
 
 def _weights(start, stop, length, cells):
-    """Returns the pixels whose centres are within a side of a box, as a slice, and their weights of each cell `(n, M)`."""
+    """Returns the pixels whose centres are within a side of a box, as a slice, and their weights `(n, M)`."""
     first, end = np.clip([np.ceil(start - 0.5), np.floor(stop - 0.5) + 1], 0, length).astype(int)
     end = max(first, end)
     places = (np.arange(first, end) + 0.5 - start) * cells / (stop - start) - 0.5
