@@ -9,7 +9,7 @@ from keras import ops
 from keras_mambaout.arguments import check_number
 from keras_mambaout.detection.boxes import check_box_format
 from keras_mambaout.detection.rows import gather
-from keras_mambaout.serialization import PACKAGE
+from keras_mambaout.serialization import serializable
 
 
 def non_max_suppression(boxes: Any, scores: Any, classes: Any, iou_threshold: float) -> Any:
@@ -92,7 +92,7 @@ def detect_by_class(
     )
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@serializable
 class MultiClassNonMaxSuppression(keras.layers.Layer):
     """Decodes boxes and class scores into detections, class by class, on any backend.
 

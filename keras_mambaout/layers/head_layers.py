@@ -8,12 +8,12 @@ from typing import Any
 import keras
 
 from keras_mambaout.layers.common import TruncatedNormal
-from keras_mambaout.serialization import PACKAGE
+from keras_mambaout.serialization import serializable
 
 TRUNCATED_DEVIATION = 0.8796  # of the normal distribution without its tails beyond 2
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@serializable
 class VarianceScaling(keras.initializers.Initializer):
     """Truncated normal distribution whose standard deviation, `sqrt(scale / fan)`, follows from the kernel's shape.
 

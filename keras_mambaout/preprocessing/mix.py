@@ -6,13 +6,13 @@ from typing import Any
 import keras
 
 from keras_mambaout.arguments import check_number, is_number
-from keras_mambaout.serialization import PACKAGE
+from keras_mambaout.serialization import serializable
 
 LEAST_ALPHA = 0.1  # TensorFlow draws weights as quotients; of smaller alphas both parts underflow, which gives 1/2
 NOTHING, MIXUP, CUTMIX = range(3)
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@serializable
 class MixUpOrCutMix(keras.layers.MixUp):
     """Mixes each image of a batch with a second one, and their labels in the same proportion.
 

@@ -8,7 +8,7 @@ import keras
 from keras_mambaout.arguments import DATA_FORMATS, check_choice, check_number, check_positive_integer
 from keras_mambaout.preprocessing.rand_augment_operations import OPERATIONS
 from keras_mambaout.preprocessing.reading import check_rgb_images
-from keras_mambaout.serialization import PACKAGE
+from keras_mambaout.serialization import serializable
 
 MAX_MAGNITUDE = 10.0
 FILL_COLOR = (124, 116, 104)  # ImageNet's mean
@@ -22,7 +22,7 @@ KERAS_LAYERS = (
 MOVING = ("bilinear", "nearest")
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@serializable
 class RandAugment(keras.layers.RandAugment):
     """Changes each image by operations drawn at random, as timm's `rand-m9-mstd0.5-inc1` does.
 

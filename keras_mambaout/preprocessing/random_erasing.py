@@ -8,10 +8,10 @@ import numpy as np
 from keras_mambaout.arguments import check_number, check_range
 from keras_mambaout.layers.image_normalization import IMAGENET_MEAN, IMAGENET_STD
 from keras_mambaout.preprocessing.reading import check_rgb_images
-from keras_mambaout.serialization import PACKAGE
+from keras_mambaout.serialization import serializable
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@serializable
 class RandomErasing(keras.layers.RandomErasing):
     """Erases a box of an image with noise that is `N(0, 1)` once the model has normalised it.
 

@@ -7,13 +7,13 @@ from typing import Any
 import keras
 
 from keras_mambaout.arguments import check_positive_integer, check_range
-from keras_mambaout.serialization import PACKAGE
+from keras_mambaout.serialization import serializable
 
 INTERPOLATIONS = ("bilinear", "bicubic")
 TRIES = 10
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@serializable
 class RandomResizedCrop(keras.layers.RandomCrop):
     """Cuts out a box of random area and shape and resizes it, with antialiasing.
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_mambaout.serialization import PACKAGE
+from keras_mambaout.serialization import serializable
 
 
 def _adamw():
@@ -16,7 +16,7 @@ def _adamw():
         return type(keras.optimizers.AdamW())  # the subclass is not public, but its instances are
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@serializable
 class AdamW(_adamw()):
     """`keras.optimizers.AdamW` that decays weights of two and more dimensions only.
 

@@ -9,10 +9,10 @@ from keras import ops
 from keras.optimizers.schedules import CosineDecay, LearningRateSchedule, PiecewiseConstantDecay, PolynomialDecay
 
 from keras_mambaout.arguments import check_number, check_positive_integer
-from keras_mambaout.serialization import PACKAGE
+from keras_mambaout.serialization import PACKAGE, serializable
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@serializable
 class Warmup(LearningRateSchedule):
     """A learning rate that rises linearly, and then is that of another schedule.
 

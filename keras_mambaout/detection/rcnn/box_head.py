@@ -6,12 +6,12 @@ import keras
 from keras import ops
 
 from keras_mambaout.layers.head_layers import dense, normal
-from keras_mambaout.serialization import PACKAGE
+from keras_mambaout.serialization import serializable
 
 CLASS_DEVIATION, DELTA_DEVIATION = 0.01, 0.001  # of the initial kernels
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@serializable
 class BoxHead(keras.layers.Layer):
     """Two hidden dense layers with ReLU, then classes and a box for each class.
 

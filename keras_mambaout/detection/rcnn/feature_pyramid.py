@@ -6,10 +6,10 @@ import keras
 from keras import ops
 
 from keras_mambaout.layers.head_layers import convolution
-from keras_mambaout.serialization import PACKAGE
+from keras_mambaout.serialization import serializable
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@serializable
 class FeaturePyramid(keras.layers.Layer):
     """Feature pyramid network with one more, coarser level.
 

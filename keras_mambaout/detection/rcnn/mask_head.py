@@ -6,13 +6,13 @@ import keras
 from keras import ops
 
 from keras_mambaout.layers.head_layers import VarianceScaling, convolution, normal
-from keras_mambaout.serialization import PACKAGE
+from keras_mambaout.serialization import serializable
 
 CONVOLUTIONS = 4
 DEVIATION = 0.001  # of the initial values of the last kernel: masks begin at one half
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@serializable
 class MaskHead(keras.layers.Layer):
     """Four `conv3x3, ReLU`, a transposed convolution that doubles the size, ReLU, and a mask for each class.
 

@@ -22,7 +22,7 @@ from keras_mambaout.detection.rcnn.targets import box_targets, mask_targets, pro
 from keras_mambaout.detection.rows import gather
 from keras_mambaout.models.dense_prediction import ALL_LEVELS, dense_prediction_backbone
 from keras_mambaout.models.mixins import LabelCheckMixin
-from keras_mambaout.serialization import PACKAGE
+from keras_mambaout.serialization import serializable
 
 BOX_SIZE, MASK_SIZE = 7, 14  # sides of the features that the heads get
 STRIDES = (4, 8, 16, 32, 64)
@@ -31,7 +31,7 @@ MAX_CANDIDATES = 2000
 LOSSES = ("rpn_class_loss", "rpn_box_loss", "class_loss", "box_loss", "mask_loss")
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@serializable
 class MaskRCNN(LabelCheckMixin, keras.Model):
     """Mask R-CNN with a feature pyramid: boxes, classes, confidence and masks of the objects in images.
 

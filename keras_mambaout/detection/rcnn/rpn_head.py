@@ -6,12 +6,12 @@ import keras
 from keras import ops
 
 from keras_mambaout.layers.head_layers import convolution, normal
-from keras_mambaout.serialization import PACKAGE
+from keras_mambaout.serialization import serializable
 
 DEVIATION = 0.01  # of the initial kernels
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@serializable
 class RPNHead(keras.layers.Layer):
     """Head of a region proposal network, the same for all levels: `conv3x3, ReLU`, and two `conv1x1`.
 

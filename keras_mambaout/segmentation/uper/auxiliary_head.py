@@ -5,10 +5,10 @@ from typing import Any
 import keras
 
 from keras_mambaout.segmentation.uper.conv_norm_relu import ConvNormReLU, channel_dropout, classifier
-from keras_mambaout.serialization import PACKAGE
+from keras_mambaout.serialization import serializable
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@serializable
 class AuxiliaryHead(keras.layers.Layer):
     """Fully convolutional head on one feature: `classifier(dropout(ConvNormReLU(x)))`, 3x3 and then 1x1.
 

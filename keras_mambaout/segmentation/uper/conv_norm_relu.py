@@ -6,14 +6,14 @@ import keras
 from keras import ops
 
 from keras_mambaout.layers.head_layers import VarianceScaling, convolution, normal
-from keras_mambaout.serialization import PACKAGE
+from keras_mambaout.serialization import serializable
 
 NORM_MOMENTUM = 0.9  # of the moving averages; 0.1 in PyTorch's sense
 NORM_EPSILON = 1e-5
 CLASSIFIER_DEVIATION = 0.01  # of the initial kernels of the last layers
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@serializable
 class ConvNormReLU(keras.layers.Layer):
     """A convolution without bias that keeps height and width, batch normalisation, and ReLU.
 

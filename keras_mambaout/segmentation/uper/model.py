@@ -14,12 +14,12 @@ from keras_mambaout.segmentation.uper.auxiliary_head import AuxiliaryHead
 from keras_mambaout.segmentation.uper.losses import counted_pixels, cross_entropy
 from keras_mambaout.segmentation.uper.resizing import resize_bilinear
 from keras_mambaout.segmentation.uper.uper_head import UPerHead
-from keras_mambaout.serialization import PACKAGE
+from keras_mambaout.serialization import serializable
 
 AUXILIARY_STAGE = 2  # stride 16
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@serializable
 class UperNet(LabelCheckMixin, keras.Model):
     """UperNet: the class of each pixel of an image.
 

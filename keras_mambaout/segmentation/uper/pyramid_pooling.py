@@ -9,10 +9,10 @@ from keras import ops
 from keras_mambaout.segmentation.uper.adaptive_pooling import adaptive_average_pool
 from keras_mambaout.segmentation.uper.conv_norm_relu import ConvNormReLU
 from keras_mambaout.segmentation.uper.resizing import resize_bilinear
-from keras_mambaout.serialization import PACKAGE
+from keras_mambaout.serialization import serializable
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@serializable
 class PyramidPooling(keras.layers.Layer):
     """Pyramid pooling module: averages over parts of the feature map, concatenated with the feature map itself.
 

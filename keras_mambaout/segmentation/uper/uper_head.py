@@ -9,10 +9,10 @@ from keras import ops
 from keras_mambaout.segmentation.uper.conv_norm_relu import ConvNormReLU, channel_dropout, classifier
 from keras_mambaout.segmentation.uper.pyramid_pooling import PyramidPooling
 from keras_mambaout.segmentation.uper.resizing import resize_bilinear
-from keras_mambaout.serialization import PACKAGE
+from keras_mambaout.serialization import serializable
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@serializable
 class UPerHead(keras.layers.Layer):
     """Pyramid pooling on the coarsest feature, a feature pyramid over the finer ones, and a fusion of all.
 
