@@ -199,7 +199,7 @@ def test_upernet(execute, data_dir, tmp_path):
     (tmp_path / "names.txt").write_text("\n".join(names))
     settings = {"images": "images", "labels": "annotations", "classes": "names.txt", "label_ids_from": 1, "ignored": 0}
     small = {"model": "mambaout_test", "weights": "none", "crop_size": 64, "channels": 16, "batch_size": 2, "epochs": 1}
-    printed = execute("07_upernet_scenes", **settings, **small, draw=2, multi_scale=True, output="out")
+    printed = execute("07_upernet_ade20k", **settings, **small, draw=2, multi_scale=True, output="out")
 
     assert "2 photos for training, 2 for validation, 150 classes" in printed
     assert "segmenter.keras loaded: the same classes" in printed and "at 6 sizes and mirrored" in printed
@@ -208,7 +208,7 @@ def test_upernet(execute, data_dir, tmp_path):
     assert (model.num_classes, model.channels, model.auxiliary_channels) == (150, 16, 8)
     classes = PIL.Image.open(tmp_path / "out" / "classes.png")
     assert classes.size == PIL.Image.open(folder / "images" / "ADE_val_00000002.jpg").size
-    assert (tmp_path / "out" / "scenes.png").stat().st_size > 100_000
+    assert (tmp_path / "out" / "segmentation.png").stat().st_size > 100_000
     rows = (tmp_path / "out" / "classes.csv").read_text().splitlines()
     assert rows[0] == "name,IoU,accuracy,pixels" and len(rows) == 151
 
@@ -262,7 +262,7 @@ def test_scripts_end_with_one_line_where_the_weights_cannot_be_downloaded(tmp_pa
         "03_detect_retinanet_kerascv": coco,
         "04_detect_retinanet_kerashub": coco,
         "06_mask_rcnn_coco": coco,
-        "07_upernet_scenes": ["--images", scenes, "--labels", maps, "--classes", "names.txt"],
+        "07_upernet_ade20k": ["--images", scenes, "--labels", maps, "--classes", "names.txt"],
         "08_compare_backends": ["--weights", "imagenet"],
     }
     scripts = [path for path in SCRIPTS if path != FROM_SCRATCH]

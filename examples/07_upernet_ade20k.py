@@ -4,21 +4,21 @@
 # ---
 
 # %% [markdown]
-# # Segment scenes with UperNet
+# # Semantic segmentation with UperNet
 #
 # The paper's system for ADE20K: a MambaOut backbone under UperNet, which names the class of each pixel, trained with
 # the paper's augmentation, measured with the mean intersection over union (mIoU), saved, loaded again and drawn.
 #
 # ```
-# python examples/07_upernet_scenes.py --data ADEChallengeData2016
-# python examples/07_upernet_scenes.py --images photos --labels maps --classes names.txt --label-ids-from 1 \
+# python examples/07_upernet_ade20k.py --data ADEChallengeData2016
+# python examples/07_upernet_ade20k.py --images photos --labels maps --classes names.txt --label-ids-from 1 \
 #     --ignored 0 --model mambaout_femto --weights none --crop-size 224 --channels 64 --batch-size 4 --epochs 300 \
 #     --learning-rate 6e-3 --drop-path 0 --plain --measure-every 100
 # ```
 #
 # - **Needs** the extra `demo`, and TensorFlow, which reads the photos whatever the backend. The weights are downloaded
 #   once, 106 MB for `mambaout_tiny`.
-# - **Writes** into `output/scenes`: `segmenter.keras`, `scenes.png`, `classes.png` and `classes.csv`.
+# - **Writes** into `output/semantic`: `segmenter.keras`, `segmentation.png`, `classes.png` and `classes.csv`.
 # - **Expect** of the second command, on four scenes of ADE20K, with TensorFlow on one busy CPU core, 9 minutes and an
 #   mIoU of about 0.77 on what it has learnt by heart. ADE20K itself wants a GPU and is not measured here; the paper has
 #   an mIoU of 47.4 with `mambaout_tiny`.
@@ -83,7 +83,7 @@ parser.add_argument("--plain", action="store_true", help="crops only: no random 
 parser.add_argument("--measure-every", type=int, default=1, metavar="EPOCHS", help="mIoU while training (default: 1)")
 parser.add_argument("--multi-scale", action="store_true", help="measure at six sizes and mirrored, too")
 parser.add_argument("--draw", type=int, default=4, help="how many photos to draw (default: 4)")
-parser.add_argument("--output", default="output/scenes", metavar="DIR")
+parser.add_argument("--output", default="output/semantic", metavar="DIR")
 args = parser.parse_args([] if "ipykernel" in sys.modules else None)
 
 # %% [markdown]
@@ -186,8 +186,8 @@ with open(output / "classes.csv", "w", newline="", encoding="utf-8") as file:
 
 # %%
 picture = Image.fromarray(draw_segmentation(photos, predictions, labels, val.class_names))
-picture.save(output / "scenes.png")
+picture.save(output / "segmentation.png")
 Image.fromarray(predictions[0].astype("uint8")).save(output / "classes.png")
 if "ipykernel" in sys.modules:
     picture.show()
-print(f"saved segmenter.keras, scenes.png, classes.png and classes.csv in {output}")
+print(f"saved segmenter.keras, segmentation.png, classes.png and classes.csv in {output}")
