@@ -40,7 +40,7 @@ def test_names_in_readme_exist():
     names = set(re.findall(r"keras_mambaout\.([A-Za-z_]+)", README)) - {"keras_mambaout"}
     assert {"MambaOutTiny", "load_image", "freeze_stages"} <= names
     modules = {name for name in names if importlib.util.find_spec(f"keras_mambaout.{name}")}
-    assert {"data", "detection", "integrations"} <= modules
+    assert {"classification", "detection", "segmentation", "integrations"} <= modules
     assert [name for name in names - modules if not hasattr(keras_mambaout, name)] == []
 
 
