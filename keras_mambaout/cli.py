@@ -24,8 +24,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, or 1 after a one-line error or if backends disagree.
     """
-    args = make_parser().parse_args(arguments)
+    parser = make_parser()
+    args, unknown = parser.parse_known_args(arguments)
     try:
+        if unknown:
+            _check_training_options(args, unknown)
+            parser.error(f"unrecognized arguments: {' '.join(unknown)}")
         status = args.run(args)
     except (ValueError, DownloadError, ImportError) as error:
         print(f"keras-mambaout: error: {error}", file=sys.stderr)
@@ -61,13 +65,23 @@ def make_parser() -> argparse.ArgumentParser:
             task.TRAINING, help=task.train.__doc__.rstrip("."), description=task.train.__doc__
         )
         task.add_arguments("train", training)
-        training.set_defaults(run=task.train)
+        training.set_defaults(run=task.train, training=task.TRAINING, trainings=trainings.choices)
 
     for name, module in (("compare", compare), ("list", list)):
         command = commands.add_parser(name, help=module.HELP)
         module.add_arguments(command)
         command.set_defaults(run=module.run)
     return parser
+
+
+def _check_training_options(args, unknown):
+    """Raises an error for an option that other tasks' trainings have, and this one has not."""
+    for flag in (part.partition("=")[0] for part in unknown if part.startswith("--")):
+        users = [
+            name for name, parser in getattr(args, "trainings", {}).items() if flag in parser.format_help().split()
+        ]
+        if users:
+            raise ValueError(f"{flag} is for train {' and train '.join(users)}; this is train {args.training}.")
 
 
 def _run_model(args):

@@ -130,9 +130,12 @@ def test_a_training_refuses_options_of_others(task, capsys):
     for flag in {flag for flags in OWN.values() for flag in flags} - set(OWN[task]):
         if any(own.startswith(flag) for own in OWN[task]):
             continue  # argparse reads it as short for that one
-        with pytest.raises(SystemExit) as status:
-            cli.main(["train", task, *needed[task], flag, "1"])
-        assert status.value.code == 2 and f"unrecognized arguments: {flag}" in capsys.readouterr().err
+        assert cli.main(["train", task, *needed[task], flag, "1"]) == 1
+        users = " and ".join(f"train {other}" for other, flags in OWN.items() if flag in flags)
+        assert capsys.readouterr().err == f"keras-mambaout: error: {flag} is for {users}; this is train {task}.\n"
+    with pytest.raises(SystemExit) as status:
+        cli.main(["train", task, *needed[task], "--unknown", "1"])
+    assert status.value.code == 2 and "unrecognized arguments: --unknown 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

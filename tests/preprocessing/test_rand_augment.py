@@ -201,5 +201,5 @@ def test_errors(arguments, message):
 
 
 def test_images_that_are_not_rgb():
-    with pytest.raises(ValueError, match=r"RandAugment takes RGB images, of three channels, got shape \(8, 8, 1\)"):
+    with pytest.raises(ValueError, match=r"RandAugment takes RGB images with three channels, got shape \(8, 8, 1\)"):
         RandAugment()(np.zeros((8, 8, 1), "float32"), training=True)
