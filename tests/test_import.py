@@ -61,6 +61,7 @@ def test_unknown_names():
         keras_mambaout.detektion  # noqa: B018
 
 
+@pytest.mark.first_on("torch")
 @pytest.mark.parametrize("package", keras_mambaout._SAVED)
 def test_keras_finds_the_classes_of_packages_that_are_not_imported(package):
     """Each with all that it registers, in a fresh process, in which nothing else has imported it."""

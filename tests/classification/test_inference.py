@@ -31,6 +31,7 @@ def constant(last, scores=SCORES[0]):
     return keras.Model(inputs, last(zeros + ops.convert_to_tensor(scores)[None]))
 
 
+@pytest.mark.first_on("torch")
 def test_imagenet_classes_are_those_of_decode_predictions():
     keras.utils.set_random_seed(0)
     model = keras_mambaout.create_model("mambaout_test", weights=None, input_shape=(64, 64, 3))

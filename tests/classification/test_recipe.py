@@ -32,6 +32,7 @@ def test_learning_rates_equal_timm(timm):
 @pytest.mark.parametrize(
     "variant", ["mambaout_test", pytest.param("mambaout_femto", marks=pytest.mark.first_on("torch"))]
 )
+@pytest.mark.first_on("torch")
 def test_decayed_weights_are_those_of_timm(timm, variant):
     model = keras_mambaout.create_model(variant, weights=None)
     optimizer = AdamW()

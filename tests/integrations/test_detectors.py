@@ -93,6 +93,7 @@ def test_detections(trained, coco):
     assert (right > left).all() and (bottom > top).all()
 
 
+@pytest.mark.first_on("tensorflow", "torch")
 def test_a_second_image_size(trained):
     """Keras on TensorFlow forgets sizes that change, and both libraries need them."""
     _, detector, _ = trained

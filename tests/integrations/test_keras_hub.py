@@ -47,6 +47,7 @@ def test_preset_of_a_backbone(backbone, photos, reader, tmp_path):
     np.testing.assert_array_equal(outputs(loaded, photos), outputs(backbone, photos))
 
 
+@pytest.mark.first_on("torch")
 def test_image_classifier(backbone, photos, tmp_path):
     classifier = MambaOutImageClassifier(backbone, num_classes=3, activation="softmax")
     history = classifier.fit(photos, np.array([0, 2]), verbose=0).history
@@ -58,6 +59,7 @@ def test_image_classifier(backbone, photos, tmp_path):
     keras_hub.models.ImageClassifier(backbone, num_classes=3)  # KerasHub's own takes it too
 
 
+@pytest.mark.first_on("torch")
 def test_preset_of_a_detector(photos, tmp_path):
     detector = retinanet("mambaout_test", 3, "rel_xywh", weights=None, confidence_threshold=0.02, iou_threshold=0.4)
     detector.save_to_preset(tmp_path / "preset")

@@ -41,6 +41,7 @@ def test_overfits_real_photos(flowers, dtype):
     assert all(variable.dtype == "float32" for variable in model.weights)
 
 
+@pytest.mark.first_on("tensorflow", "torch")
 def test_float16_trains_with_loss_scaling(flowers):
     keras.utils.set_random_seed(1)
     images, labels = flowers
@@ -54,6 +55,7 @@ def test_float16_trains_with_loss_scaling(flowers):
     assert all(np.isfinite(variable.numpy()).all() for variable in model.weights)
 
 
+@pytest.mark.first_on("tensorflow", "torch")
 def test_seeded_runs_repeat(flowers):
     def losses():
         keras.utils.set_random_seed(7)

@@ -24,7 +24,9 @@ PLAIN = SegmentationAugmentation(scale_range=(1.0, 1.0), cat_max_ratio=1.0, flip
 def data(data_dir):
     """All 150 classes, 29 of them present."""
     folder, (names, _) = data_dir / "scenes" / "ade20k", ade20k_classes()
-    return SegmentationDataset.from_folder(folder / "images", folder / "annotations", names, range(1, 151), ignore_ids=[0])
+    return SegmentationDataset.from_folder(
+        folder / "images", folder / "annotations", names, range(1, 151), ignore_ids=[0]
+    )
 
 
 def batches(data, size):

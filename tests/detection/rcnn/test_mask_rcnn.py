@@ -139,6 +139,7 @@ def test_images_of_any_size(tiny, size):
     assert (boxes[:, 2:] <= size[::-1]).all()
 
 
+@pytest.mark.first_on("tensorflow", "torch")
 def test_mixed_precision():
     """Sizes and boxes are not rounded: 513 does not exist in bfloat16."""
     model = create(
@@ -210,7 +211,11 @@ def test_arguments_are_checked():
 
 @pytest.mark.parametrize(
     ("variant", "millions", "drop_path_rate", "macs"),
-    [("mambaout_tiny", 43, 0.3, 262e9), ("mambaout_small", 65, 0.4, 354e9), ("mambaout_base", 100, 0.6, 495e9)],
+    [
+        ("mambaout_tiny", 43, 0.3, 262e9),
+        pytest.param("mambaout_small", 65, 0.4, 354e9, marks=pytest.mark.exhaustive),
+        pytest.param("mambaout_base", 100, 0.6, 495e9, marks=pytest.mark.exhaustive),
+    ],
 )
 @pytest.mark.first_on("torch")
 def test_parameters_and_macs_are_the_papers(variant, millions, drop_path_rate, macs, monkeypatch):
