@@ -5,8 +5,8 @@
     python tests/run_backends.py --all      as `make test-all`: exhaustive tests too, what touches no backend under
                                             each, and JAX compiles as it does for users
 
-Two processes run side by side, on one core each: compiling, which is most of the time, uses no more. Prints
-pytest's output of each run when it ends, then one summary line for each run, then a line that counts all tests.
+On two cores three processes run side by side, each on one thread: compiling, which is most of the time, uses no more.
+Prints pytest's output of each run when it ends, then one summary line for each run, then a line that counts all tests.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import time
 import xml.etree.ElementTree
 
 BACKENDS = ("jax", "tensorflow", "torch")  # the longest first
-AT_ONCE = min(2, os.cpu_count() or 1)
+AT_ONCE = min((os.cpu_count() or 1) + 1, 4)  # one more than cores: each waits at times for files and processes
 ROOT = pathlib.Path(__file__).parents[1]
 PROJECT = "tests/project"  # what the project promises: README, notebooks, installation
 JAX_CACHE = {  # what a test compiled, others and later runs load: that is most of JAX's time

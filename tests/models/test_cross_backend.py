@@ -51,7 +51,7 @@ def saved(tmp_path_factory, seeded_file):
         if name != keras.backend.backend()
     ],
 )
-@pytest.mark.first_on("tensorflow", "torch")
+@pytest.mark.first_on("torch")
 def test_loads_with_the_same_predictions(saved, backend):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")

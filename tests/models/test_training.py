@@ -22,6 +22,7 @@ def flowers(data_dir):
 
 
 @pytest.mark.parametrize("dtype", ["float32", pytest.param("mixed_bfloat16", marks=pytest.mark.first_on("torch"))])
+@pytest.mark.first_on("tensorflow", "torch")
 def test_overfits_real_photos(flowers, dtype):
     keras.utils.set_random_seed(1)
     images, labels = flowers
@@ -41,7 +42,7 @@ def test_overfits_real_photos(flowers, dtype):
     assert all(variable.dtype == "float32" for variable in model.weights)
 
 
-@pytest.mark.first_on("tensorflow", "torch")
+@pytest.mark.first_on("torch")
 def test_float16_trains_with_loss_scaling(flowers):
     keras.utils.set_random_seed(1)
     images, labels = flowers
@@ -55,7 +56,7 @@ def test_float16_trains_with_loss_scaling(flowers):
     assert all(np.isfinite(variable.numpy()).all() for variable in model.weights)
 
 
-@pytest.mark.first_on("tensorflow", "torch")
+@pytest.mark.first_on("torch")
 def test_seeded_runs_repeat(flowers):
     def losses():
         keras.utils.set_random_seed(7)

@@ -125,6 +125,7 @@ def test_finetune_flowers(execute, weights, flowers, tmp_path):
     assert all(layer.trainable for layer in model.layers)
 
 
+@pytest.mark.exhaustive
 def test_finetune_from_scratch_holds_out_a_fifth_and_skips_the_frozen_phase(execute, flowers):
     settings = {"data_dir": str(flowers / "train"), "weights": "none", "frozen_epochs": 1, "epochs": 2}
     printed = execute("02_finetune_flowers", **SMALL, **settings)

@@ -94,6 +94,7 @@ def test_a_finished_run_is_not_run_again(unbroken, images, capfd):
     assert "Epoch" not in capfd.readouterr().out
 
 
+@pytest.mark.first_on("jax", "torch")
 def test_a_model_with_averaged_weights_goes_on(images, tmp_path):
     data = ClassificationDataset.from_folder(images / "train")
     model = run_worker.small_model(2)
@@ -132,6 +133,7 @@ def test_what_does_not_fit_is_refused(images, tmp_path):
     assert os.listdir(tmp_path) == ["file"]
 
 
+@pytest.mark.first_on("jax", "torch")
 def test_unreadable_images_are_named_or_end_the_run(images, tmp_path):
     shutil.copytree(images / "train", tmp_path / "train")
     (tmp_path / "train" / "dark" / "0.png").write_bytes(b"no image")

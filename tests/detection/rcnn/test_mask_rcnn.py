@@ -130,7 +130,7 @@ def tiny():
     return model
 
 
-@pytest.mark.parametrize("size", [(1, 1), (32, 5000)])
+@pytest.mark.parametrize("size", [pytest.param((1, 1), marks=pytest.mark.first_on("tensorflow", "torch")), (32, 5000)])
 def test_images_of_any_size(tiny, size):
     images = np.random.RandomState(0).uniform(0, 255, (1, *size, 3)).astype("float32")
     found = predict(tiny, images)
@@ -139,7 +139,7 @@ def test_images_of_any_size(tiny, size):
     assert (boxes[:, 2:] <= size[::-1]).all()
 
 
-@pytest.mark.first_on("tensorflow", "torch")
+@pytest.mark.first_on("torch")
 def test_mixed_precision():
     """Sizes and boxes are not rounded: 513 does not exist in bfloat16."""
     model = create(

@@ -51,6 +51,7 @@ def test_first_losses_are_those_of_every_backend(trained):
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX always compiles with XLA, PyTorch never")
+@pytest.mark.exhaustive
 def test_xla_gives_the_same_losses(scene):
     model = create()
     model.compile("sgd", jit_compile=True)
@@ -129,7 +130,7 @@ def test_what_the_backbone_pads_is_cut_off():
     np.testing.assert_allclose(ops.convert_to_numpy(padding(image)), expected, atol=1e-4)
 
 
-@pytest.mark.first_on("tensorflow", "torch")
+@pytest.mark.first_on("torch")
 def test_mixed_precision_gives_float32_logits(scene):
     model = create(dtype="mixed_bfloat16")
     model.compile("sgd")
