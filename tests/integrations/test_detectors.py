@@ -108,6 +108,7 @@ def decoded(detector, images):
     return numpy(detector.decode_predictions(detector(images), images))
 
 
+@pytest.mark.first_on("tensorflow", "torch")
 def test_saved_detector_is_the_same(trained, tmp_path):
     _, detector, _ = trained
     images = photos(*ODD_SIZE)
@@ -146,6 +147,7 @@ def test_any_size_is_that_of_the_padded_image(trained):
     assert (corners[:, 2] <= size[1] + 1e-3).all() and (corners[:, 3] <= size[0] + 1e-3).all()
 
 
+@pytest.mark.first_on("tensorflow", "torch")
 def test_box_formats_mean_the_same(trained):
     """Loss and detections of a twin that works in a different format."""
     case, detector, _ = trained
@@ -215,6 +217,7 @@ def whole_batch(case, classes_added=0):
     [pytest.param("keras_cv_retinanet", marks=pytest.mark.first_on("torch")), "keras_hub_retinanet"],
     indirect=True,
 )
+@pytest.mark.first_on("tensorflow", "torch")
 def test_batch_methods(trained):
     case, detector, _ = trained
     images, labels = whole_batch(case)
