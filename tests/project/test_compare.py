@@ -124,6 +124,7 @@ def test_a_wrong_backend_is_found_and_its_first_layer_named(saved, tmp_path, cap
     assert not report["agree"] and "stages_1_blocks_0" in report["disagreements"][0]
 
 
+@pytest.mark.exhaustive
 def test_a_detector(tmp_path):
     """A model with several outputs and without a loss: its network is compared, layer by layer."""
     path = tmp_path / "detector.keras"
