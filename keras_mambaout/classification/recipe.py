@@ -1,15 +1,12 @@
 """The recipe for classification, by default the paper's on ImageNet."""
 
 import dataclasses
-import functools
-from collections.abc import Callable
 from typing import Any, Self
 
 import keras
 
 from keras_mambaout.arguments import check_number, check_positive_integer, check_rate
 from keras_mambaout.classification.augmentation import ClassificationAugmentation
-from keras_mambaout.classification.dataset import ClassificationDataset
 from keras_mambaout.config import CLASSIFICATION_DROP_PATH_RATES
 from keras_mambaout.models.classifier import gives_logits
 from keras_mambaout.training.recipe import TrainingRecipe, check_steps
@@ -117,40 +114,15 @@ class ClassificationRecipe(TrainingRecipe):
         end = min(self.min_learning_rate, self.learning_rate)
         return Warmup(cosine(self.learning_rate, total, end), warmup, start, accumulate)
 
-    def batches(
-        self,
-        data: ClassificationDataset,
-        batch_size: int,
-        seed: int = 0,
-        epochs: tuple[int, int] | None = None,
-        shard: tuple[int, int] = (0, 1),
-    ) -> Any:
-        """Returns augmented batches with labels that are one-hot or mixed, a `tf.data.Dataset`.
+    @property
+    def training_options(self) -> dict[str, Any]:
+        """Augmented images, with labels that are one-hot or mixed."""
+        return {"image_size": self.image_size, "label_mode": "categorical", "augmentation": self.augmentation}
 
-        Args:
-            data: A `ClassificationDataset`.
-            batch_size: As for `ClassificationDataset.batches`, and so are the next three.
-            seed: See above.
-            epochs: See above.
-            shard: See above.
-        """
-        return data.batches(
-            batch_size,
-            image_size=self.image_size,
-            training=True,
-            augmentation=self.augmentation,
-            label_mode="categorical",
-            seed=seed,
-            epochs=epochs,
-            shard=shard,
-        )
-
-    def validation(self, val_data: ClassificationDataset, batch_size: int) -> Callable[[tuple[int, int]], Any]:
-        """Returns a function of a shard, `(index, count)`, that makes the batches for `validation_data`."""
-        make = functools.partial(
-            val_data.batches, batch_size, image_size=self.image_size, label_mode="categorical", weighted=True
-        )
-        return lambda shard: make(shard=shard)
+    @property
+    def validation_options(self) -> dict[str, Any]:
+        """Images in order, with weights, so that all shards have full batches."""
+        return {"image_size": self.image_size, "label_mode": "categorical", "weighted": True}
 
     def compile(self, model: keras.Model, steps_per_epoch: int, accumulate: int = 1, **kwargs: Any) -> None:
         """Compiles a classifier: AdamW, warm-up and cosine, label smoothing, top-1 and top-5 accuracy.

@@ -1,8 +1,6 @@
 """The recipe for Mask R-CNN on COCO."""
 
 import dataclasses
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -104,39 +102,17 @@ class InstanceSegmentationRecipe(TrainingRecipe):
         warmup, start = min(self.warmup_steps, int(updates)), min(self.warmup_learning_rate, self.learning_rate)
         return Warmup(constant, warmup, start, accumulate)
 
-    def batches(
-        self,
-        data: CocoDataset,
-        batch_size: int,
-        seed: int = 0,
-        epochs: tuple[int, int] | None = None,
-        shard: tuple[int, int] = (0, 1),
-    ) -> Any:
-        """Returns batches of images and their objects with masks, a `tf.data.Dataset`.
+    @property
+    def training_options(self) -> dict[str, Any]:
+        """Images with their sizes, mirrored at random, and their objects with masks."""
+        return {**self.validation_options, "flip": self.flip}
 
-        Args:
-            data: A `CocoDataset`.
-            batch_size: As for `CocoDataset.batches`, and so are the next three.
-            seed: See above.
-            epochs: See above.
-            shard: See above.
-        """
-        options = {**self._labels, "training": True, "flip": self.flip}
-        return data.batches(batch_size, **options, seed=seed, epochs=epochs, shard=shard)
-
-    def validation(self, val_data: CocoDataset, batch_size: int) -> Callable[[tuple[int, int]], Any]:
-        """Returns a function of a shard, `(index, count)`, that makes the batches for `validation_data`.
-
-        They give the losses; AP is measured by what `callbacks` returns.
-        """
-        make = functools.partial(val_data.batches, batch_size, **self._labels)
-        return lambda shard: make(shard=shard)
+    @property
+    def validation_options(self) -> dict[str, Any]:
+        """The same without mirroring. They give the losses; AP is measured by what `callbacks` returns."""
+        masks = {"masks": True, "mask_size": self.mask_size, "max_boxes": self.max_boxes}
+        return {**self.resizing, **masks, "sizes": True}
 
     def callbacks(self, val_data: CocoDataset, batch_size: int) -> list[keras.callbacks.Callback]:
         """Returns the callback that measures the AP of boxes and masks after each epoch."""
         return [CocoMeanAveragePrecision(val_data, batch_size, **self.resizing, iou_type=("bbox", "segm"))]
-
-    @property
-    def _labels(self):
-        masks = {"masks": True, "mask_size": self.mask_size, "max_boxes": self.max_boxes}
-        return {**self.resizing, **masks, "sizes": True}

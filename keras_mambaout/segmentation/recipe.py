@@ -1,8 +1,6 @@
 """The recipe for UperNet on ADE20K."""
 
 import dataclasses
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -96,33 +94,15 @@ class SemanticSegmentationRecipe(TrainingRecipe):
         warmup, start = min(self.warmup_steps, total // 10), min(self.warmup_learning_rate, self.learning_rate)
         return Warmup(polynomial(self.learning_rate, total, self.power), warmup, start, accumulate)
 
-    def batches(
-        self,
-        data: SegmentationDataset,
-        batch_size: int,
-        seed: int = 0,
-        epochs: tuple[int, int] | None = None,
-        shard: tuple[int, int] = (0, 1),
-    ) -> Any:
-        """Returns batches of augmented crops and their label maps, a `tf.data.Dataset`.
+    @property
+    def training_options(self) -> dict[str, Any]:
+        """Augmented crops and their label maps."""
+        return {**self.sizes, "augmentation": self.augmentation}
 
-        Args:
-            data: A `SegmentationDataset`.
-            batch_size: As for `SegmentationDataset.batches`, and so are the next three.
-            seed: See above.
-            epochs: See above.
-            shard: See above.
-        """
-        options = {**self.sizes, "training": True, "augmentation": self.augmentation}
-        return data.batches(batch_size, **options, seed=seed, epochs=epochs, shard=shard)
-
-    def validation(self, val_data: SegmentationDataset, batch_size: int) -> Callable[[tuple[int, int]], Any]:
-        """Returns a function of a shard, `(index, count)`, that makes the batches for `validation_data`.
-
-        They give the loss on the centres of the images; mIoU is measured by what `callbacks` returns.
-        """
-        make = functools.partial(val_data.batches, batch_size, **self.sizes)
-        return lambda shard: make(shard=shard)
+    @property
+    def validation_options(self) -> dict[str, Any]:
+        """The centres of the images. They give the loss; mIoU is measured by what `callbacks` returns."""
+        return self.sizes
 
     def callbacks(self, val_data: SegmentationDataset, batch_size: int) -> list[keras.callbacks.Callback]:
         """Returns the callback that measures mIoU after each epoch, in windows of the crop's size."""

@@ -22,8 +22,8 @@ from keras_mambaout.training.optimizer import AdamW
 class TrainingRecipe(abc.ABC):
     """The base of recipes: all numbers of a training run, and the methods that `train` calls.
 
-    A subclass adds its own numbers, `schedule`, `batches`, `validation` and `callbacks`, and says which log, the
-    highest, `best.keras` is chosen by (`monitor`), what drop path the models of the paper have
+    A subclass adds its own numbers, `schedule`, `training_options`, `validation_options` and `callbacks`, and says
+    which log, the highest, `best.keras` is chosen by (`monitor`), what drop path the models of the paper have
     (`drop_path_rates`), and whether it trains on several devices (`several_devices`).
 
     The learning rate follows the batch size: `learning_rate = base_learning_rate * batch_size / base_batch_size`.
@@ -140,7 +140,16 @@ class TrainingRecipe(abc.ABC):
     def schedule(self, steps_per_epoch: int, accumulate: int = 1) -> keras.optimizers.schedules.LearningRateSchedule:
         """Returns the learning rate as a function of the number of batches, `accumulate` of which make an update."""
 
+    @property
     @abc.abstractmethod
+    def training_options(self) -> dict[str, Any]:
+        """The task's own arguments of the data set's `batches`, for training."""
+
+    @property
+    @abc.abstractmethod
+    def validation_options(self) -> dict[str, Any]:
+        """The task's own arguments of the data set's `batches`, for `validation_data`."""
+
     def batches(
         self,
         data: ImageDataset,
@@ -150,10 +159,12 @@ class TrainingRecipe(abc.ABC):
         shard: tuple[int, int] = (0, 1),
     ) -> Any:
         """Returns the batches for training, a `tf.data.Dataset`; arguments as those of the data set's `batches`."""
+        options = {**self.training_options, "training": True}
+        return data.batches(batch_size, **options, seed=seed, epochs=epochs, shard=shard)
 
-    @abc.abstractmethod
     def validation(self, val_data: ImageDataset, batch_size: int) -> Callable[[tuple[int, int]], Any]:
         """Returns a function of a shard, `(index, count)`, that makes the batches for `validation_data`."""
+        return lambda shard: val_data.batches(batch_size, **self.validation_options, shard=shard)
 
     def callbacks(self, val_data: ImageDataset, batch_size: int) -> list[keras.callbacks.Callback]:
         """Returns the callbacks that measure what `monitor` names after each epoch; none if `fit` itself does."""
