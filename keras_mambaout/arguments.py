@@ -10,6 +10,7 @@ from keras_mambaout.config import MIN_IMAGE_SIZE
 
 DATA_FORMATS = ("channels_last", "channels_first")
 POOLINGS = (None, "avg", "max")
+CROP_MODES = ("center", "squash")
 
 
 def check_choice(name: str, value: Any, allowed: Sequence) -> Any:

@@ -39,7 +39,17 @@ after = keras.saving.get_custom_objects()
 print(sorted(name.split(">")[1] for name, cls in after.items()
              if name.startswith("keras_mambaout>") and cls.__module__.startswith("keras_mambaout.{package}.")))
 """
-FOUNDATION = ["arguments", "config", "files", "layers", "models", "preprocessing", "serialization", "weights"]
+FOUNDATION = [
+    "arguments",
+    "config",
+    "files",
+    "inference_settings",
+    "layers",
+    "models",
+    "preprocessing",
+    "serialization",
+    "weights",
+]
 PACKAGES = ["keras_mambaout"] + [
     module.name for module in pkgutil.walk_packages(keras_mambaout.__path__, "keras_mambaout.") if module.ispkg
 ]

@@ -3,6 +3,7 @@
 from keras_mambaout.classification.dataset import ClassificationDataset
 from keras_mambaout.classification.augmentation import ClassificationAugmentation
 from keras_mambaout.classification.recipe import ClassificationRecipe
+from keras_mambaout.inference_settings import ClassificationSettings
 from keras_mambaout.classification.inference import classify
 from keras_mambaout.classification.evaluation import evaluate_classifier
 from keras_mambaout.classification.pictures import draw_batch
@@ -11,6 +12,7 @@ __all__ = [
     "ClassificationDataset",
     "ClassificationAugmentation",
     "ClassificationRecipe",
+    "ClassificationSettings",
     "classify",
     "evaluate_classifier",
     "draw_batch",

@@ -5,6 +5,7 @@ from keras_mambaout.detection.label_masks import crop_masks
 from keras_mambaout.detection.rcnn.factory import mask_rcnn
 from keras_mambaout.detection.rcnn.model import MaskRCNN
 from keras_mambaout.detection.recipe import InstanceSegmentationRecipe
+from keras_mambaout.inference_settings import DetectionSettings
 from keras_mambaout.detection.inference import detect
 from keras_mambaout.detection.predicted_masks import encode_masks, paste_masks
 from keras_mambaout.detection.boxes import BOX_FORMATS
@@ -21,6 +22,7 @@ __all__ = [
     "MaskRCNN",
     "mask_rcnn",
     "InstanceSegmentationRecipe",
+    "DetectionSettings",
     "detect",
     "encode_masks",
     "paste_masks",

@@ -1,5 +1,6 @@
 """What the detectors of both KerasCV and KerasHub lack."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -7,11 +8,12 @@ import numpy as np
 
 from keras_mambaout.detection.boxes import clean_labels, restore_detections
 from keras_mambaout.detection.labels import ObjectLabels, class_key
+from keras_mambaout.inference_settings import DetectionSettings
 from keras_mambaout.layers.pad_to_multiple import pad_to_multiple
-from keras_mambaout.models.mixins import LabelCheckMixin
+from keras_mambaout.models.mixins import InferenceSettingsMixin, LabelCheckMixin
 
 
-class DetectorMixin(LabelCheckMixin):
+class DetectorMixin(InferenceSettingsMixin, LabelCheckMixin):
     """Base class to put before a detector class of KerasCV or KerasHub.
 
     - Images of any size: the backbone pads them to a multiple of `size_multiple`, and anchors are
@@ -22,10 +24,22 @@ class DetectorMixin(LabelCheckMixin):
       give NaN. Classes may be named "classes" or "labels".
     - Batches as `(x, y)` or `(x, y, sample_weight)` in every method, including `train_on_batch`,
       `test_on_batch` and `predict_on_batch`; sample weights are not used.
+    - `inference_settings`, as the models of this package have them.
     """
+
+    settings_class = DetectionSettings
 
     size_multiple = 32
     class_name = "classes"  # what the library calls the classes of boxes
+
+    def __init__(
+        self, *args: Any, inference_settings: DetectionSettings | Mapping | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.inference_settings = inference_settings
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "inference_settings": self.inference_settings.to_dict()}
 
     @property
     def label_rule(self) -> ObjectLabels:

@@ -15,12 +15,12 @@ class ClassifierHead(keras.layers.Layer):
     the hidden layer (`hidden_norm=False`). The activation is GELU also where the blocks use SiLU.
 
     Args:
-        classes: Number of logits.
+        classes: Number of logits; 0 for the features before the last layer, without dropout.
         hidden_norm: Whether a LayerNorm follows the hidden layer's GELU.
         dropout_rate: Dropout before the last layer.
 
     Shapes:
-        `(B, H, W, C)` -> `(B, classes)`.
+        `(B, H, W, C)` -> `(B, classes)`, with 0 classes `(B, 4 * C)`.
 
     Example:
     ```python
@@ -48,9 +48,10 @@ class ClassifierHead(keras.layers.Layer):
         if self.hidden_norm:
             self.pre_logits_norm = layer_norm("pre_logits_norm", dtype)
             self.pre_logits_norm.build((batch, 4 * dim))
-        self.dropout = keras.layers.Dropout(self.dropout_rate, dtype=dtype, name="dropout")
-        self.fc = dense(self.classes, "fc", dtype)
-        self.fc.build((batch, 4 * dim))
+        if self.classes:
+            self.dropout = keras.layers.Dropout(self.dropout_rate, dtype=dtype, name="dropout")
+            self.fc = dense(self.classes, "fc", dtype)
+            self.fc.build((batch, 4 * dim))
 
     def call(self, inputs, training=False):
         x = ops.mean(inputs, axis=(1, 2))  # (B, C)
@@ -58,11 +59,20 @@ class ClassifierHead(keras.layers.Layer):
         x = keras.activations.gelu(x, approximate=False)
         if self.pre_logits_norm is not None:
             x = self.pre_logits_norm(x)
+        if not self.classes:
+            return x
         x = self.dropout(x, training=training)
         return self.fc(x)  # (B, classes)
 
+    def without_classes(self) -> "ClassifierHead":
+        """Returns a head with `classes=0` over the same layers, with their weights."""
+        head = ClassifierHead(0, self.hidden_norm, dtype=self.dtype_policy, name=self.name)
+        head.norm, head.pre_logits, head.pre_logits_norm = self.norm, self.pre_logits, self.pre_logits_norm
+        head.built = True
+        return head
+
     def compute_output_shape(self, input_shape):
-        return (input_shape[0], self.classes)
+        return (input_shape[0], self.classes or 4 * input_shape[-1])
 
     def get_config(self):
         return {

@@ -1,23 +1,24 @@
 """The MambaOut classifier: a backbone and its head."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import keras
 
 from keras_mambaout import arguments, layers
 from keras_mambaout.config import MambaOutConfig
+from keras_mambaout.inference_settings import ClassificationSettings
 from keras_mambaout.models.backbone import MambaOutBackbone
 from keras_mambaout.models.freezing import freeze_layers, frozen_layer_names
-from keras_mambaout.models.mixins import OptimizerFirst
+from keras_mambaout.models.mixins import InferenceSettingsMixin, OptimizerFirst
 from keras_mambaout.serialization import serializable
 from keras_mambaout.weights.loader import fill
 from keras_mambaout.weights.pretrained import resolve_weights
 
 
 @serializable
-class MambaOutClassifier(OptimizerFirst, keras.Model):
+class MambaOutClassifier(InferenceSettingsMixin, OptimizerFirst, keras.Model):
     """A backbone with its classifier head, as one flat functional `keras.Model`.
 
     Its layers are the backbone's layers (`stem`, `stages_0_blocks_0`, ...), then `head` and
@@ -31,6 +32,8 @@ class MambaOutClassifier(OptimizerFirst, keras.Model):
         dropout_rate: Dropout before the last layer, in `[0, 1)`.
         weights: As for `create_model`.
         frozen_layers: Names of layers that are not trained, as a saved model remembers them.
+        inference_settings: `ClassificationSettings`: class names, and the size and crop of images. Published weights
+            set them, and so does `train`; `model.inference_settings` can be set later too.
         name: Name of the model.
 
     Shapes:
@@ -49,6 +52,8 @@ class MambaOutClassifier(OptimizerFirst, keras.Model):
     Source: [Yu and Wang, MambaOut: Do we really need Mamba for vision?](https://arxiv.org/abs/2405.07992)
     """
 
+    settings_class = ClassificationSettings
+
     def __init__(
         self,
         backbone: MambaOutBackbone,
@@ -57,6 +62,7 @@ class MambaOutClassifier(OptimizerFirst, keras.Model):
         dropout_rate: float = 0.0,
         weights: str | os.PathLike | None = None,
         frozen_layers: Iterable[str] = (),
+        inference_settings: ClassificationSettings | Mapping | None = None,
         name: str = "mambaout_classifier",
         **kwargs,
     ):
@@ -82,6 +88,7 @@ class MambaOutClassifier(OptimizerFirst, keras.Model):
         self.classifier_activation = classifier_activation
         self.dropout_rate = dropout_rate
         self.dtype_policy = backbone.dtype_policy
+        self.inference_settings = inference_settings
         freeze_layers(self, frozen_layers)
         fill(self, source)
 
@@ -89,6 +96,29 @@ class MambaOutClassifier(OptimizerFirst, keras.Model):
     def config(self) -> MambaOutConfig:
         """The architecture."""
         return self.backbone.config
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, under the name that the models of all tasks have."""
+        return self.classes
+
+    def embedding_model(self) -> keras.Model:
+        """Returns the model without its last layer: images in, features `(B, 4 * C)` out, `C` of the last stage.
+
+        `pre_logits = LN(GELU(pre_logits(LN(mean(x)))))`, the features that the classes are computed from; the `rw`
+        models have no outer LayerNorm. It is a functional `keras.Model` of this model's own layers: it has the same
+        weights, and trains them.
+
+        Example:
+        ```python
+        embed = keras_mambaout.MambaOutTiny(weights="imagenet").embedding_model()
+        features = embed.predict(images)  # (B, 2304)
+        ```
+
+        Source: `reset_classifier(0)` of [timm](https://github.com/huggingface/pytorch-image-models)
+        """
+        head = self.get_layer("head").without_classes()
+        return keras.Model(self.input, head(self.backbone.last_stage_output), name=f"{self.name}_embedding")
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -98,6 +128,7 @@ class MambaOutClassifier(OptimizerFirst, keras.Model):
             "dropout_rate": self.dropout_rate,
             "weights": None,  # a saved model carries its own values
             "frozen_layers": frozen_layer_names(self),
+            "inference_settings": self.inference_settings.to_dict(),
             "name": self.name,
             "trainable": self.trainable,
         }

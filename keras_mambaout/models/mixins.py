@@ -1,10 +1,11 @@
 """What the package's models do differently from `keras.Model` when they train."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 
+from keras_mambaout.inference_settings import InferenceSettings
 from keras_mambaout.models.label_checks import LabelChecker
 
 
@@ -20,6 +21,28 @@ class OptimizerFirst:
             with self.distribute_strategy.scope():
                 self.optimizer.build(self.trainable_variables)
         return super().make_train_function(force)
+
+
+class InferenceSettingsMixin:
+    """Goes before a model class: the model carries along what its inference needs.
+
+    Subclasses name the class of their settings in `settings_class`, have `num_classes`, and add
+    `inference_settings.to_dict()` to their `get_config`.
+    """
+
+    settings_class: type[InferenceSettings]
+
+    @property
+    def inference_settings(self) -> Any:
+        """Class names and image sizes that the model was trained for; `None` in what is unknown.
+
+        To change some: `model.inference_settings = dataclasses.replace(model.inference_settings, class_names=names)`.
+        """
+        return self._inference_settings
+
+    @inference_settings.setter
+    def inference_settings(self, settings: InferenceSettings | Mapping | None) -> None:
+        self._inference_settings = self.settings_class.of(settings, self.num_classes)
 
 
 class LabelCheckMixin(OptimizerFirst):

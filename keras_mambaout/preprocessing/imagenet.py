@@ -3,15 +3,15 @@
 import functools
 import importlib.resources
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from PIL import Image
 
+from keras_mambaout.arguments import CROP_MODES
 from keras_mambaout.preprocessing.reading import check_rgb
-
-CROP_MODES = ("center", "squash")
 
 
 def resize_and_center_crop(
@@ -92,21 +92,31 @@ def imagenet_classes() -> tuple[tuple[str, str], ...]:
     return tuple(tuple(line.split(" ", 1)) for line in text.splitlines())
 
 
+def imagenet_names() -> list[str]:
+    """Returns the names of the 1000 ImageNet classes in order, such as `"tench"`."""
+    return [name for _, name in imagenet_classes()]
+
+
 def imagenet_synsets() -> list[str]:
     """Returns the WordNet ids of the 1000 ImageNet classes in order, such as `"n01440764"`."""
     return [synset for synset, _ in imagenet_classes()]
 
 
-def decode_predictions(preds: Any, top: int = 5) -> list[list[tuple[str, str, float]]]:
-    """The most probable ImageNet classes of each image, with their names.
+def decode_predictions(
+    preds: Any, top: int = 5, class_names: Sequence[str] | None = None
+) -> list[list[tuple[str | int, str, float]]]:
+    """The most probable classes of each image, with their names: ImageNet's, or others.
 
     Args:
-        preds: Array or tensor `(B, 1000)` of probabilities or logits.
-        top: How many classes per image, 1 to 1000.
+        preds: Array or tensor `(B, classes)` of probabilities or logits.
+        top: How many classes per image, from 1 to all of them.
+        class_names: Name of each class, such as `model.inference_settings.class_names`; `None` is for the 1000
+            classes of ImageNet.
 
     Returns:
         For each image a list of `top` tuples `(synset id, name, score)`, the highest score first, as
-        `keras.applications.imagenet_utils.decode_predictions` returns them, without its download.
+        `keras.applications.imagenet_utils.decode_predictions` returns them, without its download. With
+        `class_names`, the tuples are `(number of the class, name, score)`.
 
     Raises:
         ValueError: If `preds` has a different shape, or `top` is out of range.
@@ -115,13 +125,17 @@ def decode_predictions(preds: Any, top: int = 5) -> list[list[tuple[str, str, fl
     ```python
     keras_mambaout.decode_predictions(model.predict(images), top=1)
     # [[("n02504458", "African_elephant", 0.93)]]
+    keras_mambaout.decode_predictions(flowers.predict(images), top=1, class_names=["daisy", "rose"])
+    # [[(1, "rose", 0.97)]]
     ```
     """
     scores = keras.ops.convert_to_numpy(preds).astype("float32")
-    classes = imagenet_classes()
+    classes = imagenet_classes() if class_names is None else tuple(enumerate(class_names))
     if scores.ndim != 2 or scores.shape[1] != len(classes):
+        what = "the 1000 ImageNet classes" if class_names is None else f"the {len(classes)} `class_names`"
         raise ValueError(
-            f"`preds` must be a batch of scores of the 1000 ImageNet classes, (B, 1000), got shape {scores.shape}."
+            f"`preds` must be a batch of scores of {what}, (B, {len(classes)}), got shape {scores.shape}. For a model "
+            "with classes of its own, give their names as `class_names`."
         )
     if isinstance(top, bool) or not isinstance(top, int) or not 1 <= top <= len(classes):
         raise ValueError(f"`top` must be an integer from 1 to {len(classes)}, got {top!r}.")

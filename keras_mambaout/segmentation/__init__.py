@@ -10,6 +10,7 @@ from keras_mambaout.segmentation.uper.pyramid_pooling import PyramidPooling
 from keras_mambaout.segmentation.uper.uper_head import UPerHead
 from keras_mambaout.segmentation.uper.auxiliary_head import AuxiliaryHead
 from keras_mambaout.segmentation.recipe import SemanticSegmentationRecipe
+from keras_mambaout.inference_settings import SegmentationSettings
 from keras_mambaout.segmentation.inference import MULTI_SCALE, segment, slide
 from keras_mambaout.segmentation.evaluation import SegmentationMeanIoU, evaluate_segmenter
 from keras_mambaout.segmentation.mean_iou import confusion_matrix, format_segmentation_metrics, segmentation_metrics
@@ -26,6 +27,7 @@ __all__ = [
     "UPerHead",
     "AuxiliaryHead",
     "SemanticSegmentationRecipe",
+    "SegmentationSettings",
     "MULTI_SCALE",
     "segment",
     "slide",

@@ -7,6 +7,8 @@ import h5py
 import keras
 import numpy as np
 
+from keras_mambaout.inference_settings import ClassificationSettings
+from keras_mambaout.preprocessing.imagenet import imagenet_names
 from keras_mambaout.weights import name_map
 from keras_mambaout.weights.files import read_tensors, write_safetensors
 from keras_mambaout.weights.hub import download
@@ -62,6 +64,8 @@ def fill(model: keras.Model, source: PublishedWeights | str | None, revision: st
     values, fresh = _matched(model, read_tensors(path), path)
     for variable, value in values:
         variable.assign(value)
+    if isinstance(source, PublishedWeights) and hasattr(model, "inference_settings"):
+        model.inference_settings = _settings(source, model, fresh)
     if fresh:
         logger.warning("%s: not loaded, so fresh and to be trained: %s.", path, ", ".join(fresh))
     return fresh
@@ -166,6 +170,19 @@ def _adapt_input_channels(kernel, channels):
     if channels == 1:
         return kernel.sum(axis=2, keepdims=True)
     return kernel[:, :, np.arange(channels) % 3] * (3.0 / channels)
+
+
+def _settings(published, model, fresh):
+    """Returns what published weights were trained for; with other classes, the names stay those of the model."""
+    names = model.inference_settings.class_names
+    if published.classes == len(imagenet_names()) and name_map.LAST_LAYER[0] not in fresh:
+        names = imagenet_names()
+    return ClassificationSettings(
+        class_names=names,
+        image_size=published.image_size,
+        crop_pct=published.crop_pct,
+        crop_mode=published.crop_mode,
+    )
 
 
 def _listed(title, names, at_most=8):

@@ -1,5 +1,6 @@
 """Mask R-CNN over MambaOut: the paper's system for COCO."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -20,8 +21,9 @@ from keras_mambaout.detection.rcnn.roi_align import multiscale_roi_align
 from keras_mambaout.detection.rcnn.rpn_head import RPNHead
 from keras_mambaout.detection.rcnn.targets import box_targets, mask_targets, proposal_targets
 from keras_mambaout.detection.rows import gather
+from keras_mambaout.inference_settings import DetectionSettings
 from keras_mambaout.models.dense_prediction import ALL_LEVELS, dense_prediction_backbone
-from keras_mambaout.models.mixins import LabelCheckMixin
+from keras_mambaout.models.mixins import InferenceSettingsMixin, LabelCheckMixin
 from keras_mambaout.serialization import serializable
 
 BOX_SIZE, MASK_SIZE = 7, 14  # sides of the features that the heads get
@@ -32,7 +34,7 @@ LOSSES = ("rpn_class_loss", "rpn_box_loss", "class_loss", "box_loss", "mask_loss
 
 
 @serializable
-class MaskRCNN(LabelCheckMixin, keras.Model):
+class MaskRCNN(InferenceSettingsMixin, LabelCheckMixin, keras.Model):
     """Mask R-CNN with a feature pyramid: boxes, classes, confidence and masks of the objects in images.
 
     A backbone and a `FeaturePyramid`; an `RPNHead`, whose best boxes are cut out of the pyramid by RoIAlign;
@@ -53,6 +55,8 @@ class MaskRCNN(LabelCheckMixin, keras.Model):
         box_samples: Proposals per image that the second stage learns from, at most a quarter of them objects.
             Fewer take less time and memory, most of all in the mask head.
         seed: Integer seed of the random samples, which are the same on every backend.
+        inference_settings: `DetectionSettings`: class names, and the size of images. `train` sets them;
+            `model.inference_settings` can be set later too.
         dtype: Dtype policy of the heads; `None` is Keras' global one. Losses and boxes are float32.
         name: Name of the model.
 
@@ -81,6 +85,7 @@ class MaskRCNN(LabelCheckMixin, keras.Model):
     Source: [He et al., Mask R-CNN](https://arxiv.org/abs/1703.06870)
     """
 
+    settings_class = DetectionSettings
     bounding_box_format = "xyxy"
     takes_sizes = True
     finds_masks = True
@@ -96,6 +101,7 @@ class MaskRCNN(LabelCheckMixin, keras.Model):
         proposals: int = 1000,
         box_samples: int = 512,
         seed: int = 0,
+        inference_settings: DetectionSettings | Mapping | None = None,
         dtype: Any = None,
         name: str = "mask_rcnn",
         **kwargs: Any,
@@ -113,6 +119,8 @@ class MaskRCNN(LabelCheckMixin, keras.Model):
         self.seed = seed
         if box_samples < 4:
             raise ValueError(f"`box_samples` must be 4 or more (a quarter are objects), got {box_samples}.")
+
+        self.inference_settings = inference_settings
 
         # === Layers ===
         dtype = self.dtype_policy
@@ -238,6 +246,7 @@ class MaskRCNN(LabelCheckMixin, keras.Model):
             "proposals": self.proposals,
             "box_samples": self.box_samples,
             "seed": self.seed,
+            "inference_settings": self.inference_settings.to_dict(),
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             "name": self.name,
             "trainable": self.trainable,

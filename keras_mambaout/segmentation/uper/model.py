@@ -1,14 +1,15 @@
 """UperNet over MambaOut: the paper's system for ADE20K."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_mambaout.arguments import check_number, check_positive_integer, check_rate
+from keras_mambaout.inference_settings import SegmentationSettings
 from keras_mambaout.models.dense_prediction import ALL_LEVELS, dense_prediction_backbone
-from keras_mambaout.models.mixins import LabelCheckMixin
+from keras_mambaout.models.mixins import InferenceSettingsMixin, LabelCheckMixin
 from keras_mambaout.segmentation.labels import LabelMaps, check_same_size
 from keras_mambaout.segmentation.uper.auxiliary_head import AuxiliaryHead
 from keras_mambaout.segmentation.uper.losses import counted_pixels, cross_entropy
@@ -20,7 +21,7 @@ AUXILIARY_STAGE = 2  # stride 16
 
 
 @serializable
-class UperNet(LabelCheckMixin, keras.Model):
+class UperNet(InferenceSettingsMixin, LabelCheckMixin, keras.Model):
     """UperNet: the class of each pixel of an image.
 
     A backbone, a `UPerHead` on its four features, and in training an `AuxiliaryHead` on the third. Before the loss,
@@ -39,6 +40,8 @@ class UperNet(LabelCheckMixin, keras.Model):
         auxiliary_weight: Weight of its loss, 0 or more.
         dropout_rate: Fraction of channels that are set to 0 before the classifiers in training, in `[0, 1)`.
         ignore_index: Label of pixels that count in neither the loss nor the accuracy.
+        inference_settings: `SegmentationSettings`: class names, sizes of images and windows, and a palette.
+            `train` sets them; `model.inference_settings` can be set later too.
         dtype: Dtype policy of the heads; `None` is Keras' global one. Logits and losses are float32.
         name: Name of the model.
 
@@ -62,6 +65,8 @@ class UperNet(LabelCheckMixin, keras.Model):
     Source: [Xiao et al., Unified perceptual parsing for scene understanding](https://arxiv.org/abs/1807.10221)
     """
 
+    settings_class = SegmentationSettings
+
     def __init__(
         self,
         backbone: keras.Model,
@@ -72,6 +77,7 @@ class UperNet(LabelCheckMixin, keras.Model):
         auxiliary_weight: float = 0.4,
         dropout_rate: float = 0.1,
         ignore_index: int = 255,
+        inference_settings: SegmentationSettings | Mapping | None = None,
         dtype: Any = None,
         name: str = "upernet",
         **kwargs: Any,
@@ -86,6 +92,8 @@ class UperNet(LabelCheckMixin, keras.Model):
         self.auxiliary_weight = check_number("auxiliary_weight", auxiliary_weight)
         self.dropout_rate = check_rate("dropout_rate", dropout_rate)
         self.ignore_index = _check_ignore_index(ignore_index)
+
+        self.inference_settings = inference_settings
 
         # === Layers ===
         dtype = self.dtype_policy
@@ -176,6 +184,7 @@ class UperNet(LabelCheckMixin, keras.Model):
             "auxiliary_weight": self.auxiliary_weight,
             "dropout_rate": self.dropout_rate,
             "ignore_index": self.ignore_index,
+            "inference_settings": self.inference_settings.to_dict(),
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             "name": self.name,
             "trainable": self.trainable,
