@@ -25,6 +25,26 @@ def write_whole(path: str | os.PathLike, write: Callable[[str], None]) -> None:
         raise
 
 
+def check_folder(path: str | os.PathLike) -> None:
+    """Checks that a file can be written to `path`, before the work whose result it will hold."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise ValueError(f"There is no folder {folder!r} to write {os.path.basename(path)!r} into: make it first.")
+
+
+def write_text(text: str, path: str | os.PathLike) -> None:
+    """Writes a text file; if that fails, a file that was there stays as it was."""
+
+    def write(part):
+        with open(part, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    try:
+        write_whole(path, write)
+    except OSError as error:
+        raise ValueError(f"Cannot write {os.fspath(path)!r}: {error}") from error
+
+
 def save_picture(picture: np.ndarray, path: str | os.PathLike) -> str | os.PathLike:
     """Writes an array `(H, W, 3)`, uint8, as a PNG file and makes its folder if there is none; returns the path."""
     try:

@@ -6,7 +6,7 @@ from keras_mambaout.classification.recipe import ClassificationRecipe
 from keras_mambaout.inference_settings import ClassificationSettings
 from keras_mambaout.classification.inference import classify
 from keras_mambaout.classification.evaluation import evaluate_classifier
-from keras_mambaout.classification.pictures import draw_batch
+from keras_mambaout.classification.pictures import draw_batch, draw_confusion_matrix
 
 __all__ = [
     "ClassificationDataset",
@@ -16,4 +16,5 @@ __all__ = [
     "classify",
     "evaluate_classifier",
     "draw_batch",
+    "draw_confusion_matrix",
 ]

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_mambaout.arguments import check_positive_integer
+from keras_mambaout.inference_settings import ClassificationSettings, settings_of
 from keras_mambaout.models.classifier import gives_logits
 from keras_mambaout.preprocessing.imagenet import resize_and_center_crop
 
@@ -14,32 +15,33 @@ from keras_mambaout.preprocessing.imagenet import resize_and_center_crop
 def classify(
     model: keras.Model,
     photos: Sequence[np.ndarray],
-    image_size: int = 224,
-    crop_pct: float = 1.0,
-    crop_mode: str = "center",
+    image_size: int | None = None,
+    crop_pct: float | None = None,
+    crop_mode: str | None = None,
     top: int = 5,
     batch_size: int = 32,
     class_names: Sequence[str] | None = None,
 ) -> list[dict[str, Any]]:
     """Returns the most probable classes of photos.
 
-    A square is cut out of each photo by `resize_and_center_crop`, as for the accuracy on ImageNet.
+    A square is cut out of each photo by `resize_and_center_crop`, as for the accuracy on ImageNet. What is not given
+    of its size, its crop and the names is that of the model, `model.inference_settings`.
 
     Args:
         model: A `keras.Model` whose `predict_on_batch` takes images 0-255 `(B, S, S, 3)` and returns
             probabilities or logits `(B, classes)`. Logits, those of a last layer without activation, are
             turned into probabilities.
         photos: List of uint8 arrays `(H, W, 3)` of any sizes, as `load_image` returns them.
-        image_size: Height and width of the square, in pixels.
-        crop_pct: As for `resize_and_center_crop`.
-        crop_mode: As for `resize_and_center_crop`.
+        image_size: Height and width of the square, in pixels; by default the model's, else 224.
+        crop_pct: As for `resize_and_center_crop`; by default the model's at its own size, else 1.0.
+        crop_mode: As for `resize_and_center_crop`; by default the model's, else `"center"`.
         top: How many classes of each photo; all of them if the model has fewer.
         batch_size: Photos at a time.
-        class_names: Name of each class, or `None`.
+        class_names: Name of each class; by default the model's, if it has any.
 
     Returns:
         For each photo a dict of arrays by descending confidence: `"classes"` `(top,)`, integers, and
-        `"confidence"` `(top,)`, from 0 to 1; with `class_names` also `"names"`, a list.
+        `"confidence"` `(top,)`, from 0 to 1; where names are known also `"names"`, a list.
 
     Raises:
         ValueError: If the model's output is not `(B, classes)`, not a number or no probability, the names
@@ -48,17 +50,20 @@ def classify(
     Example:
     ```python
     photo = keras_mambaout.load_image("photo.jpg")
-    (found,) = classify(model, [photo], class_names=dataset.class_names)
+    (found,) = classify(model, [photo])
     print(found["names"][0], found["confidence"][0])  # tulips 0.97
     ```
     """
     check_positive_integer("top", top)
     check_positive_integer("batch_size", batch_size)
+    settings = settings_of(model, ClassificationSettings)
+    crop = settings.options(image_size, crop_pct, crop_mode)
+    class_names = settings.class_names if class_names is None else class_names
     from_logits = gives_logits(model)
     found = []
     for start in range(0, len(photos), batch_size):
         chosen = photos[start : start + batch_size]
-        inputs = np.stack([resize_and_center_crop(photo, image_size, crop_pct, crop_mode) for photo in chosen])
+        inputs = np.stack([resize_and_center_crop(photo, *crop.values()) for photo in chosen])
         scores = check_scores(model.predict_on_batch(inputs.astype("float32")))  # (B, classes)
         _check_names(class_names, scores.shape[1])
         confidence = _probabilities(scores, from_logits)

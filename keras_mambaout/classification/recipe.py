@@ -7,7 +7,9 @@ import keras
 
 from keras_mambaout.arguments import check_number, check_positive_integer, check_rate
 from keras_mambaout.classification.augmentation import ClassificationAugmentation
+from keras_mambaout.classification.dataset import ClassificationDataset
 from keras_mambaout.config import CLASSIFICATION_DROP_PATH_RATES
+from keras_mambaout.inference_settings import ClassificationSettings
 from keras_mambaout.models.classifier import gives_logits
 from keras_mambaout.training.recipe import TrainingRecipe, check_steps
 from keras_mambaout.training.schedule import Warmup, cosine
@@ -123,6 +125,10 @@ class ClassificationRecipe(TrainingRecipe):
     def validation_options(self) -> dict[str, Any]:
         """Images in order, with weights, so that all shards have full batches."""
         return {"image_size": self.image_size, "label_mode": "categorical", "weighted": True}
+
+    def inference_settings(self, data: ClassificationDataset) -> ClassificationSettings:
+        """Returns the classes of a data set, and the size of the images; `validation_data` are cropped by default."""
+        return ClassificationSettings(class_names=data.class_names, image_size=self.image_size)
 
     def compile(self, model: keras.Model, steps_per_epoch: int, accumulate: int = 1, **kwargs: Any) -> None:
         """Compiles a classifier: AdamW, warm-up and cosine, label smoothing, top-1 and top-5 accuracy.

@@ -1,40 +1,50 @@
-"""The names of a model's classes, from files that users write."""
+"""The names of a model's classes, which it carries, or which a file has."""
 
+import argparse
 import json
-import os
 import pathlib
 import re
 
+import keras
 
-def names_for(path: str | None, num_classes: int, known: list[str]) -> list[str]:
-    """Returns the names of the classes of a saved model.
+from keras_mambaout.inference_settings import InferenceSettings, settings_of
+
+
+def names_for(args: argparse.Namespace, model: keras.Model, num_classes: int, public: list[str]) -> list[str]:
+    """Returns the names of a model's classes.
 
     Args:
-        path: File of `--classes`, or `None`.
-        num_classes: How many classes the model has.
-        known: Names of a public data set, for models with as many classes.
+        args: The options of the command, with the file of `--classes`, or `None`.
+        model: The model of `--model`.
+        num_classes: How many classes it has.
+        public: Names of a public data set, for models with as many classes.
 
     Returns:
-        The names in the file; without one `known`, if there are as many, else numbers.
+        The names in the file; without one those that the model carries, or `classes.txt` beside it has; else `public`,
+        if there are as many; else numbers.
 
     Raises:
         ValueError: If the file cannot be read or has another number of names.
     """
-    if path is not None:
-        names, _ = read_names(path)
+    if args.classes is not None:
+        names, _ = read_names(args.classes)
         if len(names) != num_classes:
-            raise ValueError(f"--classes {path!r} has {len(names)} names, the model has {num_classes} classes.")
+            raise ValueError(f"--classes {args.classes!r} has {len(names)} names, the model has {num_classes} classes.")
         return names
+    known = known_names(args.model, model) or public
     return known if len(known) == num_classes else [str(number) for number in range(num_classes)]
 
 
-def names_beside(model: str) -> list[str] | None:
-    """Returns the names in `classes.txt` beside a `.keras` file, as a training writes it; `None` if there is none."""
-    path = os.path.join(os.path.dirname(model), "classes.txt")
-    if not model.endswith(".keras") or not os.path.isfile(path):
-        return None
-    with open(path, encoding="utf-8") as file:
-        return file.read().splitlines()
+def known_names(path: str, model: keras.Model) -> list[str] | None:
+    """Returns the names that a model carries, or those in `classes.txt` beside its file, if there are any.
+
+    The file is for models of other classes than this package's, which carry nothing; `train` writes it for all.
+    """
+    carried = settings_of(model, InferenceSettings).class_names
+    if carried:
+        return list(carried)
+    file = pathlib.Path(path).with_name("classes.txt")
+    return file.read_text(encoding="utf-8").splitlines() if path.endswith(".keras") and file.is_file() else None
 
 
 def read_names(path: str) -> tuple[list[str], list[int] | None]:

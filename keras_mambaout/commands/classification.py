@@ -7,24 +7,28 @@ import keras
 
 from keras_mambaout.classification.evaluation import evaluate_classifier
 from keras_mambaout.classification.inference import classify
-from keras_mambaout.classification.pictures import draw_batch
+from keras_mambaout.classification.pictures import draw_batch, draw_confusion_matrix
 from keras_mambaout.classification.recipe import ClassificationRecipe
 from keras_mambaout.commands import training
-from keras_mambaout.commands.class_names import names_beside, names_for
+from keras_mambaout.commands.class_names import known_names, names_for
 from keras_mambaout.commands.classification_data import for_evaluation, training_and_validation
 from keras_mambaout.commands.printing import print_json, print_unreadable
+from keras_mambaout.config import VARIANTS
+from keras_mambaout.files import save_picture
+from keras_mambaout.inference_settings import ClassificationSettings, settings_of
 from keras_mambaout.models.backbone import MambaOutBackbone
 from keras_mambaout.models.registry import create_model
-from keras_mambaout.preprocessing.imagenet import imagenet_classes
+from keras_mambaout.preprocessing.imagenet import imagenet_classes, imagenet_names
 from keras_mambaout.preprocessing.reading import load_image
 from keras_mambaout.weights.loader import load_weights
-from keras_mambaout.weights.pretrained import PublishedWeights, resolve_weights
+from keras_mambaout.weights.pretrained import resolve_weights
 
 NAME = "classification"
 MODEL = "an image classifier"
 TRAINING = "classification"
 IMAGENET_CLASSES = 1000
 PREVIEW_IMAGES = 32
+SHOWN_CLASSES = 50  # in the table of accuracies
 METRICS = {"val_accuracy": "validation accuracy: best {best:.2%} in epoch {epoch}, last {last:.2%}"}
 
 
@@ -43,7 +47,7 @@ def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
         return
     parser.add_argument("--weights", help="of a model by name: imagenet, a published tag or a file (default: imagenet)")
     parser.add_argument(
-        "--size", type=int, metavar="PIXELS", help="side of the images in pixels (default: of the weights, else 224)"
+        "--size", type=int, metavar="PIXELS", help="side of the images in pixels (default: the model's, else 224)"
     )
     parser.add_argument(
         "--batch-size", type=int, metavar="N", default=32, help="images at a time (default: %(default)s)"
@@ -52,14 +56,20 @@ def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             "--top", type=int, metavar="N", default=5, help="classes to print per photo (default: %(default)s)"
         )
-        parser.add_argument("--classes", metavar="FILE", help="names of the classes, one per line")
+        parser.add_argument(
+            "--classes", metavar="FILE", help="names of the classes, a line each (default: the model's)"
+        )
         return
     parser.add_argument(
-        "--crop-pct", type=float, metavar="SHARE", help="share of the image that is kept (default: of the weights)"
+        "--crop-pct",
+        type=float,
+        metavar="SHARE",
+        help="share of the image that is kept (default: the model's at its own size, else 1)",
     )
     parser.add_argument("--data", help="folder of class folders, or a name of TensorFlow Datasets")
     parser.add_argument("--data-dir", metavar="FOLDER", help="of the prepared data of TensorFlow Datasets")
     parser.add_argument("--split", default="validation", help="of TensorFlow Datasets (default: %(default)s)")
+    parser.add_argument("--confusion-matrix", metavar="FILE", help="PNG: a picture of what each class is taken for")
 
 
 def predict(args: argparse.Namespace, model: keras.Model | None) -> None:
@@ -67,11 +77,9 @@ def predict(args: argparse.Namespace, model: keras.Model | None) -> None:
     if model is None and args.classes:
         raise ValueError(f"--classes is for .keras files; {args.model} has the classes of ImageNet.")
     photos = [load_image(path) for path in args.images]
-    model, published = _open(args, model, IMAGENET_CLASSES, "the 1000 ImageNet classes, so it cannot name photos")
-    size, crop_pct = _size_and_crop(args.size, published)
-    labels = _labels(args, model.compute_output_shape((1, size, size, 3))[-1])
-    results = classify(model, photos, size, crop_pct, published.crop_mode, args.top, args.batch_size)
-    found = [_rows(result, labels) for result in results]
+    model = _open(args, model, IMAGENET_CLASSES, "the 1000 ImageNet classes, so it cannot name photos")
+    labels = _labels(args, model)
+    found = [_rows(one, labels) for one in classify(model, photos, args.size, top=args.top, batch_size=args.batch_size)]
     if args.json:
         print_json([{"image": path, "predictions": rows} for path, rows in zip(args.images, found, strict=True)])
         return
@@ -83,26 +91,24 @@ def predict(args: argparse.Namespace, model: keras.Model | None) -> None:
 
 
 def evaluate(args: argparse.Namespace, model: keras.Model | None) -> None:
-    """Prints top-1 and top-5 accuracy on a folder of class folders or a data set of TensorFlow Datasets."""
+    """Prints top-1 and top-5 accuracy, and that of each class, on class folders or a set of TensorFlow Datasets."""
     if args.data is None:
         raise ValueError("Give --data: a folder of class folders, or a name of TensorFlow Datasets.")
-    dataset = for_evaluation(args.data, args.split, args.data_dir, args.model)
-    model, published = _open(args, model, dataset.num_classes, f"{dataset.num_classes} classes, as the images have")
-    size, crop_pct = _size_and_crop(args.size, published)
-    metrics = evaluate_classifier(
-        model,
-        dataset,
-        args.batch_size,
-        size,
-        crop_pct if args.crop_pct is None else args.crop_pct,
-        published.crop_mode,
-    )
+    names = None if model is None else known_names(args.model, model)
+    dataset = for_evaluation(args.data, args.split, args.data_dir, names)
+    model = _open(args, model, dataset.num_classes, f"{dataset.num_classes} classes, as the images have")
+    metrics = evaluate_classifier(model, dataset, args.batch_size, args.size, args.crop_pct)
     if args.json:
         print_json(metrics)
-        return
-    accuracies = ", ".join(f"{name} {metrics[name]:.2%}" for name in ("top1", "top5") if name in metrics)
-    print(f"{accuracies} of {metrics['images']} images")
-    print_unreadable(dataset)
+    else:
+        accuracies = ", ".join(f"{name} {metrics[name]:.2%}" for name in ("top1", "top5") if name in metrics)
+        print(f"{accuracies} of {metrics['images']} images")
+        print(_class_table(metrics["classes"]))
+        print_unreadable(dataset)
+    if args.confusion_matrix:
+        save_picture(draw_confusion_matrix(metrics["classes"]), args.confusion_matrix)
+        if not args.json:
+            print(f"What images of each class were taken for: {args.confusion_matrix}")
 
 
 def train(args: argparse.Namespace) -> None:
@@ -160,35 +166,45 @@ def _recipe(args):
 
 
 def _open(args, model, classes, what):
-    """Returns the model, by name one of `classes` classes, and what is known of the images it was trained on."""
+    """Returns the model, by name one of `classes` classes."""
     if model is not None:
         if args.weights is not None:
             raise ValueError(f"--weights is for models by name; {args.model} brings its own.")
-        return model, PublishedWeights(variant=args.model, tag="file")
+        return model
     weights = args.weights or "imagenet"
-    published = resolve_weights(weights, args.model)
+    resolve_weights(weights, args.model)  # before the model is built: a wrong name is an error at once
     model = create_model(args.model, weights=None, classes=classes)
     if load_weights(model, weights):
         raise ValueError(f"{weights!r} has no classifier of {what}.")
-    return model, published if isinstance(published, PublishedWeights) else PublishedWeights(
-        variant=args.model, tag="file"
-    )
+    return model
 
 
-def _size_and_crop(size, published):
-    """Returns the side of the images and the share of them that is kept, which is known for one size only."""
-    if size is None or size == published.image_size:
-        return published.image_size, published.crop_pct
-    return size, 1.0
-
-
-def _labels(args, num_classes):
-    """Returns how each class is called: ImageNet's WordNet id and name, or the name that a file gives it."""
-    beside = names_beside(args.model)
-    if args.classes is None and num_classes == IMAGENET_CLASSES and not beside:
+def _labels(args, model):
+    """Returns how each class is called: ImageNet's WordNet id and name, or the name that a model or a file gives it."""
+    if args.model in VARIANTS:
         return [{"synset": synset, "name": name} for synset, name in imagenet_classes()]
-    known = beside or []
-    return [{"name": name} for name in names_for(args.classes, num_classes, known)]
+    size = settings_of(model, ClassificationSettings).options(args.size)["image_size"]
+    names = names_for(args, model, model.compute_output_shape((1, size, size, 3))[-1], imagenet_names())
+    if names == imagenet_names():
+        return [{"synset": synset, "name": name} for synset, name in imagenet_classes()]
+    return [{"name": name} for name in names]
+
+
+def _class_table(rows):
+    """Returns the accuracy of each class as text, of many classes those with the lowest."""
+    rows, hidden = [row for row in rows if row["images"]], 0
+    if len(rows) > SHOWN_CLASSES:
+        hidden = len(rows) - SHOWN_CLASSES
+        rows = sorted(rows, key=lambda row: row["accuracy"])[:SHOWN_CLASSES]
+    width = max(5, *(len(row["name"]) for row in rows))
+    lines = [f"{'class':<{width}} accuracy  images  mostly taken for"]
+    for row in rows:
+        wrong = {name: count for name, count in row["predictions"].items() if name != row["name"]}
+        other = max(wrong, key=wrong.get, default="")
+        taken = f"{other} ({wrong[other]})" if other else ""
+        lines.append(f"{row['name']:<{width}} {row['accuracy']:8.2%} {row['images']:7}  {taken}".rstrip())
+    lines += [f"({hidden} classes with higher accuracy are in --json)"] * (hidden > 0)
+    return "\n".join(lines)
 
 
 def _rows(result, labels):

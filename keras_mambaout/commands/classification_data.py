@@ -4,8 +4,7 @@ import os
 
 from keras_mambaout.classification.dataset import ClassificationDataset
 from keras_mambaout.classification.tfds_labels import split_names
-from keras_mambaout.commands.class_names import names_beside
-from keras_mambaout.preprocessing.imagenet import imagenet_synsets
+from keras_mambaout.preprocessing.imagenet import imagenet_names, imagenet_synsets
 
 VALIDATION_NAMES = ("val", "validation", "test")
 HELD_OUT = 10  # percent, where a data set has no images for validation
@@ -36,16 +35,15 @@ def training_and_validation(data: str, data_dir: str | None) -> tuple[Classifica
     return train, ClassificationDataset.from_folder(folder, train.class_names)
 
 
-def for_evaluation(data: str, split: str, data_dir: str | None, model: str) -> ClassificationDataset:
+def for_evaluation(data: str, split: str, data_dir: str | None, names: list[str] | None) -> ClassificationDataset:
     """Returns the images to evaluate a model on: a folder of class folders, or a split of TensorFlow Datasets.
 
-    The folder may lack some of the classes if these are known: from `classes.txt` beside a trained model, and for
-    folders that are named by ImageNet's WordNet ids.
+    The folder may lack some of the classes if these are known: `names`, which a trained model carries, and ImageNet's
+    WordNet ids for folders that are named by them.
     """
     if not os.path.isdir(data):
         return ClassificationDataset.from_tfds(data, split, data_dir)
-    names = names_beside(model)
-    if names is not None:
+    if names is not None and names != imagenet_names():
         return ClassificationDataset.from_folder(data, names)
     folders = [entry.name for entry in os.scandir(data) if entry.is_dir() and not entry.name.startswith(".")]
     synsets = imagenet_synsets()

@@ -49,7 +49,7 @@ def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
         return
     batch_size = {"predict": 32, "evaluate": 8}[command]
     parser.add_argument(
-        "--size", type=int, metavar="PIXELS", default=640, help="images are resized to fit in (default: %(default)s)"
+        "--size", type=int, metavar="PIXELS", help="images are resized to fit in (default: the model's, else 640)"
     )
     parser.add_argument(
         "--batch-size", type=int, metavar="N", default=batch_size, help="images at a time (default: %(default)s)"
@@ -65,17 +65,25 @@ def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
         "--no-masks", action="store_true", help="boxes only, also of a detector that finds masks (default: both)"
     )
     parser.add_argument("--output", default="output", metavar="FOLDER", help="for pictures (default: %(default)s)")
+    parser.add_argument(
+        "--shortest-edge",
+        type=int,
+        metavar="PIXELS",
+        help="of the images in pixels, instead of --size (default: the model's)",
+    )
     if command == "predict":
-        parser.add_argument("--classes", metavar="FILE", help="names of the classes, one per line, or COCO's JSON file")
+        parser.add_argument(
+            "--classes",
+            metavar="FILE",
+            help="names of the classes, one per line, or COCO's JSON file (default: the model's)",
+        )
         return
     parser.add_argument("--annotations", metavar="FILE", help="labels in COCO's JSON format")
     parser.add_argument("--images", metavar="FOLDER", help="the images that the labels are for")
     parser.add_argument("--tfds", metavar="NAME", help="of TensorFlow Datasets: coco/2017, voc/2007, ...")
     parser.add_argument("--data-dir", metavar="FOLDER", help="of the prepared data of TensorFlow Datasets")
     parser.add_argument("--split", default="validation", help="of TensorFlow Datasets (default: %(default)s)")
-    parser.add_argument(
-        "--shortest-edge", type=int, metavar="PIXELS", help="of the images in pixels, instead of --size, for AP"
-    )
+    parser.add_argument("--results", metavar="FILE", help="JSON: the detections in COCO's format of results")
     parser.add_argument(
         "--pictures", type=int, metavar="N", default=8, help="how many images to draw (default: %(default)s)"
     )
@@ -84,8 +92,8 @@ def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
 def predict(args: argparse.Namespace, model: keras.Model) -> None:
     """Prints the objects in each photo, with masks if the model finds them, and draws one picture per photo."""
     photos = [load_image(path) for path in args.images]
-    names = names_for(args.classes, model.num_classes, _coco_classes())
-    found = detect(model, photos, args.size, args.confidence, args.batch_size, masks="box")
+    names = names_for(args, model, model.num_classes, _coco_classes())
+    found = detect(model, photos, **_sizes(args), confidence_threshold=args.confidence, masks="box")
     results, taken = [], set()
     for path, photo, objects in zip(args.images, photos, found, strict=True):
         masks = None if args.no_masks else objects.get("masks")
@@ -115,10 +123,9 @@ def predict(args: argparse.Namespace, model: keras.Model) -> None:
 def evaluate(args: argparse.Namespace, model: keras.Model) -> None:
     """Prints COCO's average precision of boxes, and of masks if model and labels have them; draws the first images."""
     dataset = _dataset(args)
-    resizing = {"image_size": args.size} if args.shortest_edge is None else {"shortest_edge": args.shortest_edge}
     masks = getattr(model, "finds_masks", False) and not args.no_masks and dataset.has_masks
     iou_type = tuple(TITLES) if masks else "bbox"
-    metrics = evaluate_detector(model, dataset, args.batch_size, **resizing, iou_type=iou_type)
+    metrics = evaluate_detector(model, dataset, **_sizes(args), iou_type=iou_type, results=args.results)
     if args.json:
         print_json(metrics)
     elif masks:
@@ -127,10 +134,12 @@ def evaluate(args: argparse.Namespace, model: keras.Model) -> None:
         print(format_coco_metrics(metrics))
     if not args.json:
         print_unreadable(dataset)
+        if args.results:
+            print(f"Detections in COCO's format: {args.results}")
     if args.pictures > 0:
         indices = [index for index, _ in itertools.islice(dataset.examples(), args.pictures)]
         columns = min(PICTURE_COLUMNS, len(indices))
-        picture = draw_examples(model, dataset, indices, args.size, args.confidence, columns)
+        picture = draw_examples(model, dataset, indices, args.size, args.shortest_edge, None, args.confidence, columns)
         file = save_picture(picture, os.path.join(args.output, "detections.png"))
         if not args.json:
             print(f"Labels (left) and detections (right): {file}")
@@ -206,6 +215,13 @@ def _dataset(args):
     if args.annotations and args.images and not args.tfds:
         return CocoDataset.from_json(args.annotations, args.images)
     raise ValueError("Give --annotations FILE and --images FOLDER, or --tfds NAME.")
+
+
+def _sizes(args):
+    """Returns how many images are looked at together, and at which size."""
+    if args.size is not None and args.shortest_edge is not None:
+        raise ValueError("Give --size or --shortest-edge, not both.")
+    return {"batch_size": args.batch_size, "image_size": args.size, "shortest_edge": args.shortest_edge}
 
 
 def _rows(objects, names):

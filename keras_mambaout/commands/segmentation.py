@@ -10,9 +10,10 @@ import numpy as np
 from PIL import Image
 
 from keras_mambaout.commands import training
-from keras_mambaout.commands.class_names import names_for, read_names
+from keras_mambaout.commands.class_names import known_names, names_for, read_names
 from keras_mambaout.commands.printing import print_json, print_unreadable, unused_name
 from keras_mambaout.files import save_picture, write_whole
+from keras_mambaout.inference_settings import SegmentationSettings, settings_of
 from keras_mambaout.preprocessing.reading import load_image
 from keras_mambaout.segmentation import UperNet, upernet
 from keras_mambaout.segmentation.ade20k import ade20k_classes
@@ -42,13 +43,15 @@ def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
         _add_training_arguments(parser)
         return
     parser.add_argument(
-        "--size", type=int, metavar="PIXELS", default=512, help="side of the windows in pixels (default: %(default)s)"
+        "--size", type=int, metavar="PIXELS", help="side of the windows in pixels (default: the model's, else 512)"
     )
     parser.add_argument(
         "--batch-size", type=int, metavar="N", default=1, help="windows at a time (default: %(default)s)"
     )
     parser.add_argument("--output", default="output", metavar="FOLDER", help="for pictures (default: %(default)s)")
-    parser.add_argument("--shortest-edge", type=int, metavar="PIXELS", help="of the images in pixels (default: --size)")
+    parser.add_argument(
+        "--shortest-edge", type=int, metavar="PIXELS", help="of the images (default: --size, or the model's)"
+    )
     parser.add_argument(
         "--multi-scale", action="store_true", help="look at six sizes of each image, also mirrored, as the paper does"
     )
@@ -56,7 +59,9 @@ def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             "--top", type=int, metavar="N", default=5, help="classes to print per photo (default: %(default)s)"
         )
-        parser.add_argument("--classes", metavar="FILE", help="names of the classes, one per line")
+        parser.add_argument(
+            "--classes", metavar="FILE", help="names of the classes, one per line (default: the model's)"
+        )
         return
     _add_data_arguments(parser)
     parser.add_argument("--split", default="validation", help="of ADE20K (default: %(default)s)")
@@ -70,8 +75,8 @@ def predict(args: argparse.Namespace, model: keras.Model) -> None:
     if args.top < 1:
         raise ValueError(f"`top` must be an integer of 1 or more, got {args.top}.")
     photos = [load_image(path) for path in args.images]
-    names = names_for(args.classes, model.num_classes, ade20k_classes()[0])
-    palette = class_palette(names)
+    names = names_for(args, model, model.num_classes, ade20k_classes()[0])
+    palette = _palette(model, names)
     found = segment(model, photos, **_options(args))
 
     results, taken = [], set()
@@ -97,7 +102,7 @@ def predict(args: argparse.Namespace, model: keras.Model) -> None:
 
 def evaluate(args: argparse.Namespace, model: keras.Model) -> None:
     """Prints the metrics of ADE20K, and draws predictions and labels of the first images."""
-    dataset = _dataset(args, args.split, args.images, args.labels)
+    dataset = _dataset(args, args.split, args.images, args.labels, known_names(args.model, model))
     options = _options(args)
     metrics = evaluate_segmenter(model, dataset, **options)
     if args.json:
@@ -108,7 +113,9 @@ def evaluate(args: argparse.Namespace, model: keras.Model) -> None:
     if args.pictures > 0:
         examples = (example for _, example in itertools.islice(dataset.examples(), args.pictures))
         photos, labels = zip(*examples, strict=True)
-        picture = draw_segmentation(photos, segment(model, photos, **options), labels, dataset.class_names)
+        picture = draw_segmentation(
+            photos, segment(model, photos, **options), labels, dataset.class_names, _palette(model, dataset.class_names)
+        )
         file = save_picture(picture, os.path.join(args.output, "segmentation.png"))
         if not args.json:
             print(f"Images, predictions and labels: {file}")
@@ -170,13 +177,15 @@ def _datasets(args):
     return data, _dataset(args, None, args.val_images or args.images, args.val_labels or args.labels)
 
 
-def _dataset(args, split, images, labels):
-    """Returns the data set that was named: a split of ADE20K in `--data`, or folders of images and of label maps."""
-    folders = (images, labels, args.classes)
-    if args.data and not any((*folders, args.ignore_ids)):
+def _dataset(args, split, images, labels, known=None):
+    """Returns the data set that was named: a split of ADE20K in `--data`, or folders of images and of label maps.
+
+    Without `--classes`, the names are those that are known.
+    """
+    if args.data and not any((images, labels, args.classes, args.ignore_ids)):
         return SegmentationDataset.from_ade20k(args.data, split)
-    if not args.data and all(folders):
-        names, numbers = read_names(args.classes)
+    if not args.data and images and labels and (args.classes or known):
+        names, numbers = read_names(args.classes) if args.classes else (known, None)
         ignore_ids = [255] if args.ignore_ids is None else _numbers(args.ignore_ids)
         return SegmentationDataset.from_folder(images, labels, names, numbers, ignore_ids=ignore_ids)
     raise ValueError(
@@ -190,11 +199,16 @@ def _draw_batch(batch, class_names):
 
 
 def _options(args):
-    """Returns how `segment` and `evaluate_segmenter` look at images."""
-    shortest_edge = args.size if args.shortest_edge is None else args.shortest_edge
-    sizes = {"crop_size": args.size, "shortest_edge": shortest_edge, "longest_edge": LONGEST_EDGES * shortest_edge}
+    """Returns how `segment` and `evaluate_segmenter` look at images, as far as the options say."""
+    sizes = {"crop_size": args.size, "shortest_edge": args.size if args.shortest_edge is None else args.shortest_edge}
     views = {"scales": MULTI_SCALE, "flip": True} if args.multi_scale else {}
     return {**sizes, **views, "batch_size": args.batch_size}
+
+
+def _palette(model, names):
+    """Returns the colours that a model carries, else those of its classes."""
+    carried = settings_of(model, SegmentationSettings).palette
+    return class_palette(names) if carried is None else np.array(carried, "uint8")
 
 
 def _numbers(text):

@@ -1,5 +1,7 @@
 """A detector's average precision on a data set, after training and during it."""
 
+import json
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +14,8 @@ from keras_mambaout.detection.coco_results import detections_to_results
 from keras_mambaout.detection.dataset import CocoDataset
 from keras_mambaout.detection.resizing import ResizeRule
 from keras_mambaout.extras import progress_bar
+from keras_mambaout.files import check_folder, write_text
+from keras_mambaout.inference_settings import DetectionSettings, settings_of
 
 
 def evaluate_detector(
@@ -20,9 +24,10 @@ def evaluate_detector(
     batch_size: int = 8,
     image_size: int | tuple[int, int] | None = None,
     shortest_edge: int | None = None,
-    longest_edge: int = 1333,
+    longest_edge: int | None = None,
     iou_type: str | Sequence[str] = "bbox",
     max_detections: int = 100,
+    results: str | os.PathLike | None = None,
     verbose: str | int = "auto",
 ) -> dict[str, Any]:
     """Returns COCO's average precision of a detector on a data set.
@@ -36,26 +41,28 @@ def evaluate_detector(
             as `CocoDataset.batches(sizes=True)` has them.
         dataset: A `CocoDataset`.
         batch_size: Images in a batch.
-        image_size: How images are resized; exactly one of it and `shortest_edge`, as for
-            `CocoDataset.batches`.
+        image_size: How images are resized: one of it and `shortest_edge`, as for `CocoDataset.batches`; by default as
+            the model's `inference_settings` say, else to fit in 640 pixels.
         shortest_edge: See `image_size`.
         longest_edge: See `CocoDataset.batches`.
         iou_type: `"bbox"`, or for models that return `"masks"` also `"segm"`, or both, `("bbox", "segm")`.
         max_detections: How many detections of an image and class count.
+        results: JSON file to write the detections to, in COCO's format of results, as its evaluation server takes it.
         verbose: 1 shows a progress bar, 0 none, `"auto"` shows one if stdout is a terminal.
 
     Returns:
         What `coco_metrics` returns, `{"AP", "AP50", ...}`; for several `iou_type`s a dict of it, by type.
 
     Raises:
-        ValueError: If the model is no detector, or an argument is outside of what is listed above.
+        ValueError: If the model is no detector, an argument is outside of what is listed above, or the file of the
+            results cannot be written.
         ImportError: If TensorFlow or pycocotools is not installed.
 
     Example:
     ```python
     metrics = evaluate_detector(model, dataset, image_size=640)
     print(format_coco_metrics(metrics))
-    metrics = evaluate_detector(mask_rcnn, dataset, shortest_edge=800, iou_type=("bbox", "segm"))
+    metrics = evaluate_detector(mask_rcnn, dataset, shortest_edge=800, iou_type=("bbox", "segm"), results="found.json")
     print(metrics["bbox"]["AP"], metrics["segm"]["AP"])
     ```
     """
@@ -63,16 +70,17 @@ def evaluate_detector(
     iou_types = _iou_types(iou_type)
     for name in iou_types:
         check_entries("ground truth", dataset.ground_truth["annotations"], name)
+    if results is not None:
+        check_folder(results)
     sizes = getattr(model, "takes_sizes", False)
-    batches = dataset.batches(
-        batch_size, image_size=image_size, shortest_edge=shortest_edge, longest_edge=longest_edge, sizes=sizes
-    )
+    resizing = settings_of(model, DetectionSettings).options(image_size, shortest_edge, longest_edge)
+    batches = dataset.batches(batch_size, **resizing, sizes=sizes)
     update = progress_bar(len(dataset), verbose, "image")
-    results, read = [], []
+    found, read = [], []
     for images, labels in batches.as_numpy_iterator():
         image_ids = labels["image_id"].tolist()
         original_sizes = [dataset.image_size(image_id) for image_id in image_ids] if "segm" in iou_types else None
-        results += detections_to_results(
+        found += detections_to_results(
             _to_numpy(model.predict_on_batch(images)),
             image_ids,
             labels["scale"],
@@ -85,7 +93,9 @@ def evaluate_detector(
         update(len(read))
     if len(read) < len(dataset):
         dataset = dataset.subset([dataset.image_ids.index(image_id) for image_id in read])
-    metrics = {name: coco_metrics(dataset.ground_truth, results, name, max_detections) for name in iou_types}
+    if results is not None:
+        write_text(json.dumps(found), results)
+    metrics = {name: coco_metrics(dataset.ground_truth, found, name, max_detections) for name in iou_types}
     return metrics[iou_type] if isinstance(iou_type, str) else metrics
 
 
@@ -98,10 +108,9 @@ class CocoMeanAveragePrecision(keras.callbacks.Callback):
     Args:
         dataset: A `CocoDataset`.
         batch_size: Images in a batch.
-        image_size: How images are resized; exactly one of it and `shortest_edge`, as for
-            `CocoDataset.batches`.
-        shortest_edge: See `image_size`.
-        longest_edge: See `CocoDataset.batches`.
+        image_size: As for `evaluate_detector`.
+        shortest_edge: As for `evaluate_detector`.
+        longest_edge: As for `evaluate_detector`.
         iou_type: `"bbox"`, or for models that return `"masks"` also `"segm"`, or both, `("bbox", "segm")`.
         every: Number of epochs from one evaluation to the next; the epochs in between have no such logs.
         prefix: What the names in the logs begin with.
@@ -124,14 +133,14 @@ class CocoMeanAveragePrecision(keras.callbacks.Callback):
         batch_size: int = 8,
         image_size: int | tuple[int, int] | None = None,
         shortest_edge: int | None = None,
-        longest_edge: int = 1333,
+        longest_edge: int | None = None,
         iou_type: str | Sequence[str] = "bbox",
         every: int = 1,
         prefix: str = "val_",
         verbose: str | int = 0,
     ) -> None:
         super().__init__()
-        ResizeRule(image_size, shortest_edge, longest_edge)
+        ResizeRule(**DetectionSettings().options(image_size, shortest_edge, longest_edge))
         _iou_types(iou_type)
         self.dataset, self.every, self.prefix = dataset, check_positive_integer("every", every), prefix
         self.options = {

@@ -9,7 +9,9 @@ import numpy as np
 from keras_mambaout.arguments import check_choice, check_positive_integer
 from keras_mambaout.detection.boxes import box_format_of
 from keras_mambaout.detection.predicted_masks import encode_masks, paste_masks
-from keras_mambaout.preprocessing.fitting import check_size, fit, letterbox
+from keras_mambaout.detection.resizing import ResizeRule
+from keras_mambaout.inference_settings import DetectionSettings, settings_of
+from keras_mambaout.preprocessing.fitting import resize_and_pad
 
 MASK_FORMS = ("image", "rle", "box")
 
@@ -17,15 +19,17 @@ MASK_FORMS = ("image", "rle", "box")
 def detect(
     model: keras.Model,
     photos: Sequence[np.ndarray],
-    image_size: int | tuple[int, int] = 640,
+    image_size: int | tuple[int, int] | None = None,
+    shortest_edge: int | None = None,
+    longest_edge: int | None = None,
     confidence_threshold: float = 0.5,
     batch_size: int = 8,
     masks: str = "image",
 ) -> list[dict[str, Any]]:
     """Finds objects in photos.
 
-    Photos are letterboxed to one size and go through the detector; its boxes and masks come back in
-    pixels of each photo.
+    Photos are resized and go through the detector; its boxes and masks come back in pixels of each photo. Without a
+    size, they are resized as the model's `inference_settings` say, else to fit in 640 pixels.
 
     Args:
         model: A detector: its `predict_on_batch` returns decoded boxes in `bounding_box_format`, and
@@ -33,6 +37,9 @@ def detect(
             and `"sizes"`, the height and width of each without padding.
         photos: List of uint8 arrays `(H, W, 3)` of any sizes, as `load_image` returns them.
         image_size: Size that photos are resized to fit in, an integer or `(H, W)`.
+        shortest_edge: Instead of `image_size` the short side of the photos. Batches are as large as their largest
+            photo needs, and JAX compiles each size anew; `image_size` is one size.
+        longest_edge: With `shortest_edge`, the most that the long side may be; 1333 by default.
         confidence_threshold: Detections below it are left out. The model leaves out those below its own.
         batch_size: Photos at a time.
         masks: The form of the masks, of a model that finds masks: `"image"` for masks as large as the
@@ -41,9 +48,9 @@ def detect(
 
     Returns:
         For each photo a dict of arrays by descending confidence: `"boxes"` `(n, 4)` as `"xyxy"`, clipped
-        to the photo, `"confidence"` `(n,)` and `"classes"` `(n,)`, integers; of a model that finds masks
-        also `"masks"`: boolean `(n, H, W)`, a list of run lengths, or floats `(n, M, M)` from 0 to 1 in
-        the frames of the boxes.
+        to the photo, `"confidence"` `(n,)` and `"classes"` `(n,)`, integers; of a model that carries class
+        names also `"names"`, a list; of a model that finds masks also `"masks"`: boolean `(n, H, W)`, a list of
+        run lengths, or floats `(n, M, M)` from 0 to 1 in the frames of the boxes.
 
     Raises:
         ValueError: If the model is no detector, or an argument is outside of what is listed above.
@@ -53,25 +60,28 @@ def detect(
     ```python
     photo = keras_mambaout.load_image("photo.jpg")
     (found,) = detect(detector, [photo])
-    picture = draw_detections(photo, **found, class_names=class_names)
+    picture = draw_detections(photo, **found)
     ```
     """
     bounding_box_format = box_format_of(model)
-    size = check_size("image_size", image_size)
+    settings = settings_of(model, DetectionSettings)
+    rule = ResizeRule(**settings.options(image_size, shortest_edge, longest_edge))
     check_choice("masks", masks, MASK_FORMS)
     check_positive_integer("batch_size", batch_size)
     found = []
     for start in range(0, len(photos), batch_size):
         chosen = photos[start : start + batch_size]
-        images, scales = zip(*(letterbox(photo, size) for photo in chosen), strict=True)
-        inputs = np.stack(images)
+        sizes = [rule.resized(*photo.shape[:2]) for photo in chosen]
+        padded = rule.padded(sizes)
+        inputs = np.stack([resize_and_pad(photo, size, padded) for photo, size in zip(chosen, sizes, strict=True)])
         if getattr(model, "takes_sizes", False):
-            sizes = [fit(photo.shape[:2], size) for photo in chosen]
             inputs = {"images": inputs, "sizes": np.array(sizes, "int32")}
-        predictions = _to_numpy(model.predict_on_batch(inputs), bounding_box_format, size)
-        for row, (photo, scale) in enumerate(zip(chosen, scales, strict=True)):
+        predictions = _to_numpy(model.predict_on_batch(inputs), bounding_box_format, padded)
+        for row, (photo, size) in enumerate(zip(chosen, sizes, strict=True)):
             objects = {key: values[row] for key, values in predictions.items()}
-            found.append(_of_photo(objects, photo.shape[:2], scale, confidence_threshold, masks))
+            found.append(_of_photo(objects, photo.shape[:2], size, confidence_threshold, masks))
+            if settings.class_names is not None:
+                found[-1]["names"] = [settings.class_names[index] for index in found[-1]["classes"]]
     return found
 
 
@@ -89,11 +99,11 @@ def _to_numpy(predictions, bounding_box_format, size):
     return {key: keras.ops.convert_to_numpy(value) for key, value in values.items()}
 
 
-def _of_photo(objects, size, scale, confidence_threshold, masks):
+def _of_photo(objects, size, resized, confidence_threshold, masks):
     """Returns the objects of a photo, in its pixels."""
     kept = objects["confidence"] >= max(confidence_threshold, 0.0)  # -1 is padding
-    (height, width), (vertical, horizontal) = size, scale
-    boxes = objects["boxes"][kept] / (horizontal, vertical, horizontal, vertical)
+    (height, width), (rows, columns) = size, resized
+    boxes = objects["boxes"][kept] / np.array([columns / width, rows / height] * 2)
     found = {
         "boxes": np.clip(boxes, 0, (width, height, width, height)),
         "confidence": objects["confidence"][kept],

@@ -20,7 +20,9 @@ def draw_examples(
     model: keras.Model,
     dataset: CocoDataset,
     indices: Sequence[int],
-    image_size: int | tuple[int, int] = 640,
+    image_size: int | tuple[int, int] | None = None,
+    shortest_edge: int | None = None,
+    longest_edge: int | None = None,
     confidence_threshold: float = 0.5,
     columns: int = 1,
     side: int = 480,
@@ -33,7 +35,9 @@ def draw_examples(
         model: A detector, as `detect` takes it.
         dataset: A `CocoDataset`.
         indices: Which images, one or more, from 0 to `len(dataset) - 1`.
-        image_size: Size of the detector's input, an integer or `(H, W)`.
+        image_size: Size of the detector's input, an integer or `(H, W)`; by default the model's, as for `detect`.
+        shortest_edge: As for `detect`.
+        longest_edge: As for `detect`.
         confidence_threshold: Detections below it are not drawn.
         columns: Pairs in a row.
         side: Long side of an image in the picture, in pixels.
@@ -53,7 +57,7 @@ def draw_examples(
     if not len(indices):
         raise ValueError("There is nothing to draw: give one index or more in `indices`.")
     photos = [dataset.load(index)[0] for index in indices]
-    detections = detect(model, photos, image_size, confidence_threshold, masks="box")
+    detections = detect(model, photos, image_size, shortest_edge, longest_edge, confidence_threshold, masks="box")
     masks = dataset.has_masks and "masks" in detections[0]
     pairs = []
     for index, photo, found in zip(indices, photos, detections, strict=True):

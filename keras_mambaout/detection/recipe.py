@@ -10,6 +10,7 @@ from keras_mambaout.config import DENSE_PREDICTION_DROP_PATH_RATES
 from keras_mambaout.detection.dataset import CocoDataset
 from keras_mambaout.detection.evaluation import CocoMeanAveragePrecision
 from keras_mambaout.detection.resizing import ResizeRule
+from keras_mambaout.inference_settings import DetectionSettings
 from keras_mambaout.training.recipe import TrainingRecipe, check_steps
 from keras_mambaout.training.schedule import Warmup, milestones
 
@@ -112,6 +113,10 @@ class InstanceSegmentationRecipe(TrainingRecipe):
         """The same without mirroring. They give the losses; AP is measured by what `callbacks` returns."""
         masks = {"masks": True, "mask_size": self.mask_size, "max_boxes": self.max_boxes}
         return {**self.resizing, **masks, "sizes": True}
+
+    def inference_settings(self, data: CocoDataset) -> DetectionSettings:
+        """Returns the classes of a data set, and how images are resized."""
+        return DetectionSettings(class_names=data.class_names, **self.resizing)
 
     def callbacks(self, val_data: CocoDataset, batch_size: int) -> list[keras.callbacks.Callback]:
         """Returns the callback that measures the AP of boxes and masks after each epoch."""

@@ -1,5 +1,7 @@
 """How images get the sizes that a detector takes, and their boxes and masks with them."""
 
+from collections.abc import Sequence
+
 from keras_mambaout.arguments import check_edges, check_positive_integer
 from keras_mambaout.data.resizing import PADDING_MARK
 from keras_mambaout.preprocessing.fitting import check_size, fit
@@ -43,6 +45,13 @@ class ResizeRule:
             return fit((height, width), self.image_size)
         short, long = (self.shortest_edge, self.longest_edge)
         return fit((height, width), (short, long) if height < width else (long, short))
+
+    def padded(self, sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+        """Returns the height and width of a batch of images of these sizes after resizing."""
+        if self.image_size is not None:
+            return self.image_size
+        height, width = (max(sides) for sides in zip(*sizes, strict=True))
+        return height + -height % self.pad_to_multiple, width + -width % self.pad_to_multiple
 
     @property
     def batch_shape(self) -> tuple[int | None, int | None]:

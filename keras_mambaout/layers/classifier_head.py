@@ -66,7 +66,7 @@ class ClassifierHead(keras.layers.Layer):
 
     def without_classes(self) -> "ClassifierHead":
         """Returns a head with `classes=0` over the same layers, with their weights."""
-        head = ClassifierHead(0, self.hidden_norm, dtype=self.dtype_policy, name=self.name)
+        head = ClassifierHead(0, self.hidden_norm, dtype=self.dtype_policy, name="embedding")
         head.norm, head.pre_logits, head.pre_logits_norm = self.norm, self.pre_logits, self.pre_logits_norm
         head.built = True
         return head

@@ -37,10 +37,15 @@ def letterbox(image: np.ndarray, size: int | tuple[int, int]) -> tuple[np.ndarra
     image = check_rgb(image)
     sides = check_size("size", size)
     resized = fit(image.shape[:2], sides)
-    canvas = np.full((*sides, 3), PADDING_COLOR, "float32")
-    small = Image.fromarray(image).resize(resized[::-1], Image.Resampling.BILINEAR)
+    return resize_and_pad(image, resized, sides), (resized[0] / image.shape[0], resized[1] / image.shape[1])
+
+
+def resize_and_pad(image: np.ndarray, resized: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+    """Returns an image resized to `resized`, at the top left of a float32 array of height and width `size`."""
+    canvas = np.full((*size, 3), PADDING_COLOR, "float32")
+    small = Image.fromarray(check_rgb(image)).resize(resized[::-1], Image.Resampling.BILINEAR)
     canvas[: resized[0], : resized[1]] = np.asarray(small)
-    return canvas, (resized[0] / image.shape[0], resized[1] / image.shape[1])
+    return canvas
 
 
 def fit(size: tuple[int, int], limits: tuple[int, int]) -> tuple[int, int]:

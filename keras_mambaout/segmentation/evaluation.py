@@ -8,8 +8,9 @@ import numpy as np
 
 from keras_mambaout.arguments import check_positive_integer
 from keras_mambaout.extras import progress_bar
+from keras_mambaout.inference_settings import SegmentationSettings
 from keras_mambaout.segmentation.dataset import SegmentationDataset
-from keras_mambaout.segmentation.inference import check_resizing, segment
+from keras_mambaout.segmentation.inference import check_views, segment
 from keras_mambaout.segmentation.mean_iou import confusion_matrix, segmentation_metrics
 
 
@@ -17,18 +18,18 @@ def evaluate_segmenter(
     model: keras.Model,
     dataset: SegmentationDataset,
     batch_size: int = 1,
-    crop_size: int | None = 512,
+    crop_size: int | str | None = None,
     stride: int | None = None,
-    shortest_edge: int = 512,
-    longest_edge: int = 2048,
+    shortest_edge: int | None = None,
+    longest_edge: int | None = None,
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
     verbose: str | int = "auto",
 ) -> dict[str, Any]:
     """Returns the metrics of ADE20K of a model on a data set.
 
-    Images are looked at as by `segment`, and compared with the label maps at their own size. Unreadable images are
-    left out; `dataset.unreadable` names them.
+    Images are looked at as by `segment`, in the model's sizes where none are given, and compared with the label maps at
+    their own size. Unreadable images are left out; `dataset.unreadable` names them.
 
     Args:
         model: A `UperNet`, or another model whose `predict_on_batch` returns logits `(B, H, W, classes)`.
@@ -57,11 +58,11 @@ def evaluate_segmenter(
     ```
     """
     _check_classes(model, dataset)
-    options = {"crop_size": crop_size, "stride": stride, "shortest_edge": shortest_edge, "longest_edge": longest_edge}
+    sizes = {"crop_size": crop_size, "stride": stride, "shortest_edge": shortest_edge, "longest_edge": longest_edge}
     update = progress_bar(len(dataset), verbose, "image")
     confusion = np.zeros((dataset.num_classes,) * 2, "int64")
     for index, (image, labels) in dataset.examples():
-        (classes,) = segment(model, [image], **options, scales=scales, flip=flip, batch_size=batch_size)
+        (classes,) = segment(model, [image], **sizes, scales=scales, flip=flip, batch_size=batch_size)
         confusion += confusion_matrix(labels, classes, dataset.num_classes)
         update(index + 1)
     return segmentation_metrics(confusion, dataset.class_names)
@@ -99,10 +100,10 @@ class SegmentationMeanIoU(keras.callbacks.Callback):
         self,
         dataset: SegmentationDataset,
         batch_size: int = 1,
-        crop_size: int | None = 512,
+        crop_size: int | str | None = None,
         stride: int | None = None,
-        shortest_edge: int = 512,
-        longest_edge: int = 2048,
+        shortest_edge: int | None = None,
+        longest_edge: int | None = None,
         scales: Sequence[float] = (1.0,),
         flip: bool = False,
         every: int = 1,
@@ -110,7 +111,7 @@ class SegmentationMeanIoU(keras.callbacks.Callback):
         verbose: str | int = 0,
     ) -> None:
         super().__init__()
-        check_resizing(crop_size, stride, shortest_edge, longest_edge, scales)
+        check_views(SegmentationSettings().options(crop_size, stride, shortest_edge, longest_edge), scales)
         self.dataset, self.every, self.prefix = dataset, check_positive_integer("every", every), prefix
         self.options = {
             "batch_size": check_positive_integer("batch_size", batch_size),

@@ -1,12 +1,14 @@
 """The classes of the pixels of photos of any size, seen through windows and at several scales."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 from PIL import Image
 
 from keras_mambaout.arguments import check_edges, check_positive_integer, check_positive_number
+from keras_mambaout.inference_settings import WHOLE_PHOTO, SegmentationSettings, check_windows, settings_of
 from keras_mambaout.preprocessing.fitting import fit
 from keras_mambaout.preprocessing.reading import check_rgb
 
@@ -17,15 +19,17 @@ MULTI_SCALE = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # the paper's, with `flip=True`
 def segment(
     model: keras.Model,
     photos: Sequence[np.ndarray],
-    crop_size: int | None = 512,
+    crop_size: int | str | None = None,
     stride: int | None = None,
-    shortest_edge: int = 512,
-    longest_edge: int = 2048,
+    shortest_edge: int | None = None,
+    longest_edge: int | None = None,
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
     batch_size: int = 1,
 ) -> list[np.ndarray]:
     """Returns the class of each pixel of photos.
+
+    What is not given of the sizes is that of the model, `model.inference_settings`.
 
     A photo is resized, keeping its aspect ratio, so that its short side is `shortest_edge`, unless the long side would
     be more than `longest_edge`; `slide` gives its logits, which are resized to the photo's size, bilinear.
@@ -35,10 +39,10 @@ def segment(
     Args:
         model: A `UperNet`, or another model whose `predict_on_batch` returns logits `(B, H, W, classes)`.
         photos: List of uint8 arrays `(H, W, 3)` of any sizes, as `load_image` returns them.
-        crop_size: Side of the windows; `None` looks at whole photos.
-        stride: Distance between windows, at most `crop_size`; `None` is two thirds of it.
-        shortest_edge: Short side of a resized photo.
-        longest_edge: The most that its long side may be.
+        crop_size: Side of the windows, or `"photo"` for whole photos; by default the model's, else 512.
+        stride: Distance between windows, at most `crop_size`; by default two thirds of it.
+        shortest_edge: Short side of a resized photo; by default the model's, else 512.
+        longest_edge: The most that its long side may be; by default the model's, else four short sides.
         scales: Both sides are multiplied by each of these; the paper's are `segmentation.MULTI_SCALE`.
         flip: Whether photos are looked at mirrored too.
         batch_size: Windows at a time.
@@ -55,14 +59,16 @@ def segment(
     (classes,) = segment(model, [photo], scales=MULTI_SCALE, flip=True)
     ```
     """
-    check_resizing(crop_size, stride, shortest_edge, longest_edge, scales)
+    sizes = settings_of(model, SegmentationSettings).options(crop_size, stride, shortest_edge, longest_edge)
+    check_views(sizes, scales)
+    window = None if sizes["crop_size"] == WHOLE_PHOTO else sizes["crop_size"]
     check_positive_integer("batch_size", batch_size)
     found = []
     for photo in photos:
         photo = check_rgb(photo)
         views = (
-            slide(model, view, crop_size, stride, batch_size)[:, :: -1 if mirrored else 1]
-            for view, mirrored in _views(photo, shortest_edge, longest_edge, scales, flip)
+            slide(model, view, window, sizes["stride"], batch_size)[:, :: -1 if mirrored else 1]
+            for view, mirrored in _views(photo, sizes["shortest_edge"], sizes["longest_edge"], scales, flip)
         )
         found.append(_classes(views, photo.shape[:2], len(scales) * (1 + bool(flip))))
     return found
@@ -100,7 +106,8 @@ def slide(
 
     Source: `slide_inference` of [mmsegmentation](https://github.com/open-mmlab/mmsegmentation)
     """
-    check_windows(crop_size, stride)
+    if crop_size is not None:
+        check_windows(crop_size, stride)
     image = np.asarray(image, "float32")
     sides = [side if crop_size is None else min(crop_size, side) for side in image.shape[:2]]
     tops, lefts = (
@@ -125,22 +132,10 @@ def slide(
     return total
 
 
-def check_windows(crop_size, stride):
-    """Checks the arguments of `slide`."""
-    if crop_size is None:
-        return
-    check_positive_integer("crop_size", crop_size)
-    if stride is None:
-        return
-    check_positive_integer("stride", stride)
-    if stride > crop_size:
-        raise ValueError(f"`stride` must be at most `crop_size` ({crop_size}), or pixels are left out, got {stride}.")
-
-
-def check_resizing(crop_size, stride, shortest_edge, longest_edge, scales):
-    """Checks the arguments of `segment`."""
-    check_windows(crop_size, stride)
-    check_edges(shortest_edge, longest_edge)
+def check_views(sizes: Mapping[str, Any], scales: Any) -> None:
+    """Checks the sizes of `segment`, as `SegmentationSettings.options` returns them, and its scales."""
+    check_windows(sizes["crop_size"], sizes["stride"])
+    check_edges(sizes["shortest_edge"], sizes["longest_edge"])
     if not isinstance(scales, (tuple, list)) or not scales:
         raise ValueError(f"`scales` must be one or more numbers, such as (1.0,), got {scales!r}.")
     for scale in scales:

@@ -7,9 +7,11 @@ import keras
 
 from keras_mambaout.arguments import check_edges, check_number, check_positive_integer, check_positive_number
 from keras_mambaout.config import DENSE_PREDICTION_DROP_PATH_RATES
+from keras_mambaout.inference_settings import SegmentationSettings
 from keras_mambaout.segmentation.augmentation import SegmentationAugmentation
 from keras_mambaout.segmentation.dataset import SegmentationDataset
 from keras_mambaout.segmentation.evaluation import SegmentationMeanIoU
+from keras_mambaout.segmentation.pictures import class_palette
 from keras_mambaout.training.recipe import TrainingRecipe, check_steps
 from keras_mambaout.training.schedule import Warmup, polynomial
 
@@ -103,6 +105,11 @@ class SemanticSegmentationRecipe(TrainingRecipe):
     def validation_options(self) -> dict[str, Any]:
         """The centres of the images. They give the loss; mIoU is measured by what `callbacks` returns."""
         return self.sizes
+
+    def inference_settings(self, data: SegmentationDataset) -> SegmentationSettings:
+        """Returns the classes of a data set with their colours, and the sizes of images and windows."""
+        palette = class_palette(data.class_names).tolist()
+        return SegmentationSettings(class_names=data.class_names, **self.sizes, palette=palette)
 
     def callbacks(self, val_data: SegmentationDataset, batch_size: int) -> list[keras.callbacks.Callback]:
         """Returns the callback that measures mIoU after each epoch, in windows of the crop's size."""

@@ -15,6 +15,7 @@ from keras_mambaout.arguments import (
     check_rate,
 )
 from keras_mambaout.data.dataset import ImageDataset
+from keras_mambaout.inference_settings import InferenceSettings
 from keras_mambaout.training.optimizer import AdamW
 
 
@@ -22,9 +23,9 @@ from keras_mambaout.training.optimizer import AdamW
 class TrainingRecipe(abc.ABC):
     """The base of recipes: all numbers of a training run, and the methods that `train` calls.
 
-    A subclass adds its own numbers, `schedule`, `training_options`, `validation_options` and `callbacks`, and says
-    which log, the highest, `best.keras` is chosen by (`monitor`), what drop path the models of the paper have
-    (`drop_path_rates`), and whether it trains on several devices (`several_devices`).
+    A subclass adds its own numbers, `schedule`, `training_options`, `validation_options`, `inference_settings` and
+    `callbacks`, and says which log, the highest, `best.keras` is chosen by (`monitor`), what drop path the models of
+    the paper have (`drop_path_rates`), and whether it trains on several devices (`several_devices`).
 
     The learning rate follows the batch size: `learning_rate = base_learning_rate * batch_size / base_batch_size`.
 
@@ -149,6 +150,10 @@ class TrainingRecipe(abc.ABC):
     @abc.abstractmethod
     def validation_options(self) -> dict[str, Any]:
         """The task's own arguments of the data set's `batches`, for `validation_data`."""
+
+    @abc.abstractmethod
+    def inference_settings(self, data: ImageDataset) -> InferenceSettings:
+        """Returns what a model that is trained on a data set carries along."""
 
     def batches(
         self,

@@ -9,6 +9,7 @@ import keras
 
 from keras_mambaout.data.dataset import ImageDataset
 from keras_mambaout.extras import import_extra
+from keras_mambaout.models.mixins import InferenceSettingsMixin
 from keras_mambaout.training.checkpoints import Backup, BestAndLast, averaged
 from keras_mambaout.training.distribution import Devices
 from keras_mambaout.training.recipe import TrainingRecipe
@@ -35,6 +36,9 @@ def train(
     goes on with `resume=True`. The images of an epoch, their order and their augmentation are a function of
     `seed` and the epoch, and the backup has the states of optimizer and random numbers: such a run ends with
     the weights of one that was never interrupted.
+
+    The model carries along the classes and image sizes of the training, `model.inference_settings`: a saved one
+    predicts and evaluates without being told them again. (Models of other classes than this package's do not.)
 
     With `val_data`, the recipe's callbacks measure after each epoch what `best.keras` is chosen by: the AP of masks
     of an `InstanceSegmentationRecipe`, the mIoU of a `SemanticSegmentationRecipe`.
@@ -86,6 +90,8 @@ def train(
     _check_classes(model, data, val_data)
     steps = data.steps_per_epoch(step_batch)
     recipe.compile(model, steps, accumulate)
+    if isinstance(model, InferenceSettingsMixin):
+        model.inference_settings = recipe.inference_settings(data)
 
     settings = {"model": model.name, "seed": seed, "accumulate": accumulate, "images": len(data)}
     run = RunFolder(

@@ -17,6 +17,7 @@ def draw_detections(
     confidence: Sequence[float] | np.ndarray | None = None,
     class_names: Sequence[str] | None = None,
     masks: np.ndarray | None = None,
+    names: Sequence[str] | None = None,
 ) -> np.ndarray:
     """Draws boxes with their names over an image, and masks with their outlines under them.
 
@@ -27,6 +28,7 @@ def draw_detections(
         confidence: `(N,)`, from 0 to 1, or `None` (the labels of a data set).
         class_names: List of names; `None` shows the numbers.
         masks: Boolean `(N, H, W)`, or `None`.
+        names: Name of each object, as `detect` returns them; used where there are no `class_names`.
 
     Returns:
         An array `(H, W, 3)`, uint8.
@@ -37,7 +39,7 @@ def draw_detections(
     Example:
     ```python
     (found,) = detect(detector, [photo])
-    picture = draw_detections(photo, **found, class_names=dataset.class_names)
+    picture = draw_detections(photo, **found)
     PIL.Image.fromarray(picture).save("detections.png")
     ```
     """
@@ -53,7 +55,8 @@ def draw_detections(
         if index < 0:
             continue
         color = hue_color(index)
-        name = class_names[index] if class_names is not None else str(index)
+        name = names[row] if names is not None else str(index)
+        name = class_names[index] if class_names is not None else name
         text = name if confidence is None else f"{name} {confidence[row]:.2f}"
         left, top, right, bottom = (float(value) for value in boxes[row])
         draw.rectangle((left, top, max(left, right), max(top, bottom)), outline=color, width=line)

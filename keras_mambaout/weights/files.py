@@ -1,13 +1,12 @@
 """Reading weights files into named NumPy arrays, and writing them."""
 
-import os
 from collections.abc import Mapping
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 
-from keras_mambaout.files import write_whole
+from keras_mambaout.files import check_folder, write_whole
 from keras_mambaout.weights.name_map import from_authors_names
 
 
@@ -53,8 +52,6 @@ def _read_pth(path):
 
 def write_safetensors(tensors: Mapping[str, np.ndarray], path: str) -> None:
     """Writes named arrays to `path`; if that fails, a file that was there stays as it was."""
-    folder = os.path.dirname(os.path.abspath(path))
-    if not os.path.isdir(folder):
-        raise ValueError(f"There is no folder {folder!r} to write {os.path.basename(path)!r} into: make it first.")
+    check_folder(path)
     arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     write_whole(path, lambda part: safetensors.numpy.save_file(arrays, part, metadata={"format": "pt"}))

@@ -1,5 +1,7 @@
 """Accuracy and loss of classifiers whose answers are known."""
 
+import collections
+
 import keras
 import numpy as np
 import pytest
@@ -42,12 +44,19 @@ def expected_loss():
 def test_metrics(dataset, batch_size, activation):
     """Shifts are 0 in six of eleven images, and 4 or less in nine."""
     metrics = evaluate_classifier(grey_classifier(activation), dataset, batch_size, image_size=2)
+    classes = metrics.pop("classes")
     assert metrics == {
         "top1": pytest.approx(6 / 11),
         "top5": pytest.approx(9 / 11),
         "loss": pytest.approx(expected_loss(), rel=1e-5),
         "images": 11,
     }
+    assert [row["name"] for row in classes] == dataset.class_names
+    for label, row in enumerate(classes):
+        own = [shift for other, shift in zip(LABELS, SHIFTS, strict=True) if other == label]
+        taken = collections.Counter(dataset.class_names[(label + shift) % CLASSES] for shift in own)
+        assert row["images"] == len(own) and row["predictions"] == taken
+        assert row["accuracy"] == own.count(0) / len(own)
 
 
 def test_all_batches_have_one_shape(dataset, monkeypatch):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from keras_mambaout.classification import draw_batch
-from keras_mambaout.classification.pictures import LINE, MARGIN, SIDE
+from keras_mambaout.classification import draw_batch, draw_confusion_matrix
+from keras_mambaout.classification.pictures import CELL, DARKEST, GAP, LINE, MARGIN, SIDE
 
 pytestmark = pytest.mark.no_backend
 
@@ -33,3 +33,19 @@ def test_images_in_rows_with_their_labels():
 
 def test_a_small_batch_is_one_row():
     assert draw_batch(IMAGES[:2], np.eye(3)[:2], NAMES).shape == (HEIGHT, 2 * SIDE, 3)
+
+
+def test_confusion_matrix():
+    """A cell is as dark as its share of the row; of many classes, cells are small and without counts."""
+    rows = [{"name": "daisy", "predictions": {"daisy": 8}}, {"name": "rose", "predictions": {"daisy": 3, "rose": 9}}]
+    picture = draw_confusion_matrix(rows)
+    matrix = picture[-2 * CELL - GAP : -GAP, -2 * CELL - GAP : -GAP]
+    corners = matrix[::CELL, ::CELL]
+    assert corners[0, 0].tolist() == DARKEST.tolist() and corners[0, 1].tolist() == [255, 255, 255]
+    np.testing.assert_allclose(corners[1, 0], 255 - 0.25 * (255 - DARKEST), atol=0.5)
+    assert (matrix[:CELL, :CELL] == 255).any() and (matrix[:CELL, CELL:] == 255).all()  # a count, and none of 0
+
+    names = [str(number) for number in range(100)]
+    picture = draw_confusion_matrix([{"name": name, "predictions": {name: 2}} for name in names])
+    matrix = picture[-900 - GAP : -GAP, -900 - GAP : -GAP]
+    assert (matrix[4::9, 4::9][np.eye(100, dtype=bool)] == DARKEST).all() and len(np.unique(matrix)) == 4

@@ -84,7 +84,7 @@ def test_train_prints_what_it_did(trained, capsys):
     assert last == [line for line in capsys.readouterr().out.splitlines() if line.startswith("validation accuracy")]
 
 
-def test_evaluate_the_trained_model(trained, capsys):
+def test_evaluate_the_trained_model(trained, tmp_path, capsys):
     data, output, *_ = trained
     arguments = [
         "evaluate",
@@ -92,8 +92,6 @@ def test_evaluate_the_trained_model(trained, capsys):
         str(output / "last.keras"),
         "--data",
         str(data / "val"),
-        "--size",
-        "32",
         "--batch-size",
         "4",
     ]
@@ -103,15 +101,20 @@ def test_evaluate_the_trained_model(trained, capsys):
     last = dict(zip(rows[0].split(","), rows[-1].split(","), strict=True))
     assert metrics["images"] == 6
     assert metrics["top1"] == pytest.approx(float(last["val_accuracy"]))
-    assert main([*arguments, "--crop-pct", "0.9"]) == 0
-    assert "% of 6 images" in capsys.readouterr().out
+    assert [row["name"] for row in metrics["classes"]] == ["dark", "light"]
+    picture = tmp_path / "confusion.png"
+    assert main([*arguments, "--crop-pct", "0.9", "--confusion-matrix", str(picture)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "% of 6 images" in lines[0] and lines[1].split() == ["class", "accuracy", "images", "mostly", "taken", "for"]
+    assert [line.split()[::2][:2] for line in lines[2:4]] == [["dark", "3"], ["light", "3"]]
+    assert Image.open(picture).width > 2 * 34 and lines[4].endswith(str(picture))
 
 
 def test_predict_with_the_trained_model(trained, tmp_path, capsys):
-    """The names come from `classes.txt` beside it, from `--classes`, or are numbers."""
+    """It knows its size and its classes, whatever lies beside it; `--classes` gives them other names."""
     data, output, *_ = trained
     photo, path = str(data / "val" / "light" / "0.png"), str(output / "last.keras")
-    arguments = ["predict", photo, photo, "--size", "32", "--batch-size", "1", "--model"]
+    arguments = ["predict", photo, photo, "--batch-size", "1", "--model"]
     assert main([*arguments, path, "--json"]) == 0
     results = json.loads(capsys.readouterr().out)
     image = resize_and_center_crop(np.asarray(Image.open(photo).convert("RGB")), 32)
@@ -126,15 +129,31 @@ def test_predict_with_the_trained_model(trained, tmp_path, capsys):
     alone.write_bytes((output / "last.keras").read_bytes())
     names.write_text("night\nday\n")
     best = int(np.argmax(probabilities))
-    for options, name in (([], str(best)), (["--classes", str(names)], ("night", "day")[best])):
+    for options, name in (([], ("dark", "light")[best]), (["--classes", str(names)], ("night", "day")[best])):
         assert main([*arguments, str(alone), "--top", "1", *options]) == 0
         assert capsys.readouterr().out.splitlines()[:2] == [photo, f"  {probabilities[best]:7.2%}  {name}"]
 
 
-def test_classes_beside_a_model_name_those_of_the_images(trained, tmp_path, capsys):
+def test_a_model_of_another_class_is_named_by_the_file_beside_it(photos, tmp_path, capsys):
+    """A `keras.Model` of one's own carries nothing: `train` wrote `classes.txt`; without it there are numbers."""
+    inputs = keras.Input((16, 16, 3))
+    outputs = keras.layers.Dense(2, "softmax")(keras.layers.GlobalAveragePooling2D()(inputs))
+    keras.Model(inputs, outputs).save(tmp_path / "own.keras")
+    command = ["predict", str(photos / "dark" / "0.png"), "--model", str(tmp_path / "own.keras"), "--size", "16"]
+    for names in (["night", "day"], ["0", "1"]):
+        if names[0] == "night":
+            (tmp_path / "classes.txt").write_text("night\nday\n")
+        else:
+            (tmp_path / "classes.txt").unlink()
+        assert main([*command, "--json"]) == 0
+        (result,) = json.loads(capsys.readouterr().out)
+        assert sorted(row["name"] for row in result["predictions"]) == sorted(names)
+
+
+def test_classes_of_a_model_name_those_of_the_images(trained, tmp_path, capsys):
     _, output, *_ = trained
     write_images(tmp_path / "other", ("cat", "dog"), 2)
-    arguments = ["evaluate", "--model", str(output / "last.keras"), "--size", "32", "--data"]
+    arguments = ["evaluate", "--model", str(output / "last.keras"), "--data"]
     assert main([*arguments, str(tmp_path / "other")]) == 1
     assert "sub-folders" in capsys.readouterr().err
     write_images(tmp_path / "part", ("light",), 2)

@@ -10,11 +10,21 @@ import pytest
 import white
 from PIL import Image
 from pycocotools import mask as coder
+from pycocotools.coco import COCO
 from white import FindsWhite
 
+from keras_mambaout import load_image
 from keras_mambaout.cli import main
 from keras_mambaout.commands import detection
-from keras_mambaout.detection import CocoDataset, evaluate_detector, format_coco_metrics, mask_rcnn
+from keras_mambaout.detection import (
+    CocoDataset,
+    DetectionSettings,
+    coco_metrics,
+    detect,
+    evaluate_detector,
+    format_coco_metrics,
+    mask_rcnn,
+)
 from keras_mambaout.models.saved import load_model
 
 SMALL = {"proposals": 10, "box_samples": 8, "max_detections": 5}
@@ -83,8 +93,16 @@ def test_evaluate(saved, dataset, tmp_path, capsys):
     printed = json.loads(capsys.readouterr().out)
     assert printed["bbox"]["AP"] == pytest.approx(1) and printed["segm"]["AP"] == pytest.approx(expected["segm"]["AP"])
     assert printed["segm"]["APl"] is None
-    assert main([*command, "--json", "--pictures", "0", "--shortest-edge", "48"]) == 0
+    results = tmp_path / "results.json"
+    without_size = [part for part in command if part not in ("--size", "64")]
+    options = ["--json", "--pictures", "0", "--shortest-edge", "48", "--results", str(results)]
+    assert main([*without_size, *options]) == 0
     assert json.loads(capsys.readouterr().out)["bbox"]["AP"] == pytest.approx(1)
+    assert len(COCO(str(dataset[0])).loadRes(str(results)).anns) == 4  # pycocotools reads it
+    scored = coco_metrics(data.ground_truth, json.loads(results.read_text()), "segm")
+    assert scored["AP"] == pytest.approx(expected["segm"]["AP"], abs=0.05)
+    assert main([*command, "--shortest-edge", "48"]) == 1
+    assert "Give --size or --shortest-edge, not both" in capsys.readouterr().err
 
 
 def test_evaluate_boxes_only(saved, dataset, tmp_path, capsys):
@@ -119,6 +137,14 @@ def test_train(dataset, tmp_path, monkeypatch, capsys):
     assert losses | {"loss", "val_bbox_AP50", "val_segm_AP"} <= set(rows[0])
     model = load_model(output / "last.keras")
     assert model.num_classes == 2 and model.channels == 8 and model.finds_masks
+    names = tuple(CocoDataset.from_json(*dataset).class_names)
+    assert model.inference_settings == DetectionSettings(class_names=names, image_size=64)
+    photo, folder = str(dataset[1] / "0.png"), ["--output", str(tmp_path / "pictures"), "--confidence", "0"]
+    assert main(["predict", photo, "--model", str(output / "last.keras"), "--json", *folder]) == 0
+    (result,) = json.loads(capsys.readouterr().out)
+    (found,) = detect(model, [load_image(photo)], image_size=64, confidence_threshold=0)
+    assert [row["box"] for row in result["detections"]] == found["boxes"].tolist()
+    assert [row["name"] for row in result["detections"]] == found["names"] and set(found["names"]) <= set(names)
 
     assert main([*command, "--preview", str(tmp_path / "batch.png")]) == 0
     assert (tmp_path / "batch.png").exists()

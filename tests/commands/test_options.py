@@ -75,12 +75,12 @@ def test_own_options_and_defaults_arrive(command, task, monkeypatch):
 
 
 def test_defaults_differ_between_tasks():
-    expected = {classification: (None, 32, 32), detection: (640, 32, 8), segmentation: (512, 1, 1)}
-    for task, (size, predicted, evaluated) in expected.items():
+    expected = {classification: (32, 32), detection: (32, 8), segmentation: (1, 1)}
+    for task, (predicted, evaluated) in expected.items():
         for command, batch_size in (("predict", predicted), ("evaluate", evaluated)):
             args = argparse.Namespace(model=FILE)
             OPTIONS[command].complete(args, task)
-            assert (args.size, args.batch_size) == (size, batch_size)
+            assert (args.size, args.batch_size) == (None, batch_size)  # the size is the model's
 
 
 def help_of(capsys, *command):
@@ -94,7 +94,7 @@ def help_of(capsys, *command):
 def test_help_names_the_tasks_of_an_option(command, capsys):
     text = help_of(capsys, command)
     assert all(flag in text for flag in OPTIONS[command].options) and "SUPPRESS" not in text
-    assert "object detection: images are resized to fit in (default: 640)" in text
+    assert "object detection: images are resized to fit in (default: the model's, else 640)" in text
     assert "for object detection: --confidence SHARE lowest confidence to be shown (default: 0.5)" in text
     assert text.index("for semantic segmentation:") < text.index("--multi-scale look at six sizes")
 

@@ -68,7 +68,7 @@ def test_train(trained):
 
 
 def test_evaluate(trained, model, folders, tmp_path, capsys):
-    command = ["evaluate", "--model", str(trained[0] / "last.keras"), *folders, "--size", "32"]
+    command = ["evaluate", "--model", str(trained[0] / "last.keras"), *folders[:4]]
     assert main([*command, "--output", str(tmp_path), "--pictures", "2"]) == 0
     text, line = capsys.readouterr().out.strip().rsplit("\n", 1)
     data = dataset(folders)
@@ -87,7 +87,7 @@ def test_evaluate_leaves_out_what_is_unreadable(trained, folders, tmp_path, caps
     damaged = tmp_path / "images" / "0.png"
     damaged.write_bytes(damaged.read_bytes()[:60])
     command = ["evaluate", "--model", str(trained[0] / "last.keras"), "--images", str(tmp_path / "images")]
-    command += [*folders[2:], "--size", "32", "--output", str(tmp_path / "out"), "--pictures", "1"]
+    command += [*folders[2:], "--output", str(tmp_path / "out"), "--pictures", "1"]
     assert main(command) == 0
     printed = capsys.readouterr().out
     assert f"1 unreadable images were left out: {damaged}" in printed and "Images, predictions and labels: " in printed
@@ -95,9 +95,9 @@ def test_evaluate_leaves_out_what_is_unreadable(trained, folders, tmp_path, caps
 
 def test_predict(trained, model, folders, tmp_path, capsys):
     photo = f"{folders[1]}/1.png"
-    command = ["predict", photo, photo, "--model", str(trained[0] / "last.keras"), "--size", "32"]
+    command = ["predict", photo, photo, "--model", str(trained[0] / "last.keras")]
     command += ["--output", str(tmp_path)]
-    assert main([*command, "--json", *folders[4:]]) == 0
+    assert main([*command, "--json"]) == 0
     first, second = json.loads(capsys.readouterr().out)
     (classes,) = segment(model, [load_image(photo)], **WINDOWS)
     label_map = Image.open(first["label_map"])
@@ -108,9 +108,14 @@ def test_predict(trained, model, folders, tmp_path, capsys):
     drawn = draw_segmentation([load_image(photo)], [classes], class_names=scenes.CLASS_NAMES)
     np.testing.assert_array_equal(np.asarray(Image.open(first["picture"])), drawn)
 
+    (tmp_path / "names.txt").write_text("fire\ngrass\nsea\n")
+    assert main([*command, "--json", "--classes", str(tmp_path / "names.txt")]) == 0
+    names = [row["name"] for row in json.loads(capsys.readouterr().out)[0]["classes"]]
+    assert set(names) <= {"fire", "grass", "sea"}
+
     assert main([*command, "--top", "1"]) == 0
     printed = capsys.readouterr().out.splitlines()
-    assert printed[1] == f"  {max(expected.values()):7.2%}  {max(range(3), key=list(expected.values()).__getitem__)}"
+    assert printed[1] == f"  {max(expected.values()):7.2%}  {max(expected, key=expected.get)}"
     assert len(printed) == 6 and printed[2].endswith(f"class of each pixel: {tmp_path}/1_classes.png")
 
 
@@ -149,7 +154,7 @@ def test_classes_with_numbers(trained, folders, tmp_path, capsys):
     """A file whose lines are `number: name` says which number a class has in the label maps."""
     (tmp_path / "names.txt").write_text("2: blue\n  0: red\n1: green\n")
     command = ["evaluate", "--model", str(trained[0] / "last.keras"), *folders[:5]]
-    command += [str(tmp_path / "names.txt"), "--size", "32", "--pictures", "0", "--json"]
+    command += [str(tmp_path / "names.txt"), "--pictures", "0", "--json"]
     assert main([*command, "--ignore-ids", "255,9"]) == 0
     rows = json.loads(capsys.readouterr().out)["classes"]
     pixels = [int((np.asarray(Image.open(f"{folders[3]}/{n}.png")) == 2).sum()) for n in range(4)]

@@ -79,7 +79,7 @@ def test_callback_every_other_epoch(dataset):
 
 def test_bad_callbacks(dataset):
     with pytest.raises(ValueError, match="Exactly one of `image_size`"):
-        CocoMeanAveragePrecision(dataset)
+        CocoMeanAveragePrecision(dataset, image_size=64, shortest_edge=48)
     with pytest.raises(ValueError, match="`every` must be an integer of 1 or more, got 0"):
         CocoMeanAveragePrecision(dataset, image_size=64, every=0)
     with pytest.raises(ValueError, match="`iou_type`"):
@@ -100,4 +100,6 @@ def test_bad_models(dataset):
     with pytest.raises(ValueError, match="got 'corners'"):
         evaluate_detector(classifier, dataset, image_size=64)
     with pytest.raises(ValueError, match="Exactly one of `image_size`"):
-        evaluate_detector(FindsWhite(), dataset)
+        evaluate_detector(FindsWhite(), dataset, image_size=64, shortest_edge=48)
+    with pytest.raises(ValueError, match="into: make it first"):
+        evaluate_detector(FindsWhite(), dataset, image_size=64, results="nowhere/results.json")

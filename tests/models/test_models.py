@@ -246,3 +246,21 @@ def test_bad_variant_and_data_format():
         keras_mambaout.create_model("mambaout_huge")
     with pytest.raises(ValueError, match="`data_format` must be one of 'channels_last', 'channels_first'"):
         keras_mambaout.MambaOutBackbone("mambaout_test", data_format="nchw")
+
+
+class TestEmbedding:
+    """Its numbers are compared with timm's in `test_parity.py`."""
+
+    def test_it_is_the_same_network_without_its_last_layer(self, images, tmp_path):
+        model = keras_mambaout.create_model("mambaout_test", weights=None, classes=3, classifier_activation=None)
+        embed = model.embedding_model()
+        fc = model.get_layer("head").fc
+        features = predict(embed, images)
+        assert embed.output_shape == (None, 4 * DIMS[-1])
+        np.testing.assert_allclose(
+            features @ fc.kernel.numpy() + fc.bias.numpy(), predict(model, images), rtol=1e-4, atol=1e-5
+        )
+        assert embed.count_params() == model.count_params() - fc.count_params()
+        assert all(any(weight is own for own in model.weights) for weight in embed.weights)  # shared, not copied
+        embed.save(tmp_path / "embed.keras")
+        np.testing.assert_array_equal(predict(keras.models.load_model(tmp_path / "embed.keras"), images), features)

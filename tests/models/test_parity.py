@@ -48,7 +48,8 @@ def seeded_model(request, seeded_file):
         classifier_activation=None,
     )
     outputs = {f"stage{s}": f for s, f in enumerate(model.backbone.pyramid_outputs.values())}
-    yield request.param, model, keras.Model(model.input, {**outputs, "logits": model.output})
+    outputs |= {"logits": model.output, "embedding": model.embedding_model().output}
+    yield request.param, model, keras.Model(model.input, outputs)
 
 
 def test_parameter_count(seeded_model):
@@ -66,6 +67,8 @@ def test_outputs_equal_timm(seeded_model, timm_models):
         outputs = {name: keras.ops.convert_to_numpy(output) for name, output in outputs.items()}
         reference = {name: timm_models[f"{variant}/{size}/{name}"] for name in outputs}
         assert relative_error(outputs["logits"][0], reference["logits"]) <= 1e-4
+        assert outputs["embedding"].shape == (1, 4 * VARIANTS[variant].dims[-1])
+        assert relative_error(seeded.sample(outputs["embedding"], 512), reference["embedding"]) <= 1e-4
         for name in ("stage0", "stage1", "stage2", "stage3"):
             assert relative_error(seeded.sample(outputs[name]), reference[name]) <= 1e-4, (name, size)
             norm = np.linalg.norm(outputs[name].astype("float64"))

@@ -8,6 +8,7 @@ import pytest
 import seeded
 
 import keras_mambaout
+from keras_mambaout.inference_settings import ClassificationSettings
 
 SAVED = pathlib.Path(__file__).parents[1] / "fixtures" / "saved"
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -29,6 +30,7 @@ def test_keras_files_load(outputs):
     expected, backend = outputs
     model = keras.models.load_model(SAVED / f"classifier_{backend}.keras", compile=False)
     check(model, expected["classifier"])
+    assert model.inference_settings == ClassificationSettings()  # nothing was known then
     assert not model.backbone.get_layer("stem").trainable  # frozen layers stay so
     check(keras.models.load_model(SAVED / f"backbone_{backend}.keras"), expected["backbone"])
 

@@ -1,5 +1,6 @@
 """Downloading published weights, against a hub server on this machine."""
 
+import dataclasses
 import pathlib
 
 import numpy as np
@@ -112,6 +113,11 @@ def test_weights_imagenet_loads_what_the_hub_serves(hub, seeded_file, monkeypatc
     local = keras_mambaout.MambaOutFemto(weights=seeded_file("mambaout_femto"), input_shape=(64, 64, 3))
     for one, other in zip(published.weights, local.weights, strict=True):
         np.testing.assert_array_equal(one.numpy(), other.numpy())
+    settings = published.inference_settings
+    assert (settings.image_size, settings.crop_pct, settings.crop_mode) == (224, 1.0, "center")
+    assert settings.class_names[:2] == ("tench", "goldfish") and local.inference_settings.image_size is None
+    own = keras_mambaout.MambaOutFemto(weights="imagenet", input_shape=(64, 64, 3), classes=3)
+    assert own.inference_settings == dataclasses.replace(settings, class_names=None)
 
 
 def test_the_table_names_hub_repositories():
