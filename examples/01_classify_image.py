@@ -42,7 +42,6 @@ import numpy as np
 import skimage.data
 
 import keras_mambaout
-from keras_mambaout.weights import PublishedWeights, resolve_weights
 
 # %% [markdown]
 # ## Settings
@@ -63,11 +62,7 @@ args = parser.parse_args([] if "ipykernel" in sys.modules else None)
 # of the size and in the way in which the accuracy of published weights was measured.
 
 # %%
-size, crop_pct, crop_mode = 224, 1.0, "center"
 try:
-    published = resolve_weights(args.weights, args.model)
-    if isinstance(published, PublishedWeights):
-        size, crop_pct, crop_mode = published.image_size, published.crop_pct, published.crop_mode
     photos = [keras_mambaout.load_image(path) for path in args.photos] or [skimage.data.cat()]
     model = keras_mambaout.create_model(args.model, weights=None)
     if keras_mambaout.load_weights(model, args.weights):  # what was not in the file, and so stays random
@@ -77,12 +72,13 @@ except (ValueError, keras_mambaout.DownloadError) as error:
         raise
     sys.exit(str(error))  # a script ends with one line and status 1
 
-crops = [keras_mambaout.resize_and_center_crop(photo, size, crop_pct, crop_mode) for photo in photos]
+settings = model.inference_settings  # set by published weights
+crops = [keras_mambaout.resize_and_center_crop(photo, *settings.options().values()) for photo in photos]
 
 # %% [markdown]
 # ## Predict
-# The model takes the pixels as they are, from 0 to 255: normalisation is its first layer. For your own classes,
-# `keras_mambaout.classification.classify(model, photos, class_names=names)` crops, predicts and names in one call.
+# The model takes the pixels as they are, from 0 to 255: normalisation is its first layer.
+# `keras_mambaout.classification.classify(model, photos)` crops, predicts and names in one call, your own classes too.
 
 # %%
 probabilities = model.predict(np.stack(crops), verbose=0)  # (B, size, size, 3) -> (B, 1000)

@@ -46,7 +46,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from keras_mambaout import load_model
-from keras_mambaout.detection import BOX_FORMATS, CocoDataset, detect, evaluate_detector, format_coco_metrics
+from keras_mambaout.detection import (
+    BOX_FORMATS,
+    CocoDataset,
+    DetectionSettings,
+    detect,
+    evaluate_detector,
+    format_coco_metrics,
+)
 from keras_mambaout.integrations.keras_cv import retinanet
 from keras_mambaout.visualization import draw_detections
 
@@ -115,6 +122,7 @@ detector.compile(
     classification_loss="focal",
 )
 detector.fit(batches, epochs=args.epochs, verbose=2)
+detector.inference_settings = DetectionSettings(class_names=train.class_names, image_size=args.image_size)
 
 # %% [markdown]
 # ## Measure
@@ -122,12 +130,12 @@ detector.fit(batches, epochs=args.epochs, verbose=2)
 # those of small, medium and large objects. A dash: there are none.
 
 # %%
-print(format_coco_metrics(evaluate_detector(detector, val, args.batch_size, args.image_size)))
+print(format_coco_metrics(evaluate_detector(detector, val, args.batch_size)))
 
 # %% [markdown]
 # ## Save and load
 # `load_model` is `keras.models.load_model` and the import of what the detector was made with. To train it further,
-# compile it again.
+# compile it again. The file has the names of the classes and the size of the images too, `inference_settings`.
 
 # %%
 output = Path(args.output)
@@ -145,13 +153,13 @@ print(f"detector.keras loaded: the same {before['num_detections'].sum()} detecti
 # ## Draw
 # `detect` takes photos of any size, your own as `keras_mambaout.load_image("photo.jpg")`: each goes through
 # `image, scale = keras_mambaout.letterbox(photo, 640)` and `detector.predict`, and its boxes, divided by the scale, are
-# in pixels of the photo again. The detector returns what counts for AP, down to a confidence of 0.05
-# (`confidence_threshold` of `retinanet`); what is worth drawing is chosen here.
+# in pixels of the photo again; size and names are those that the detector carries. It returns what counts for AP, down
+# to a confidence of 0.05 (`confidence_threshold` of `retinanet`); what is worth drawing is chosen here.
 
 # %%
 examples = [val.load(val.image_ids.index(image_id)) for image_id in labels["image_id"]]
 photos = [photo for photo, _ in examples]
-found = detect(loaded, photos, args.image_size, confidence_threshold=args.confidence)
+found = detect(loaded, photos, confidence_threshold=args.confidence)
 labelled = [objects for _, objects in examples]  # boxes as xyxy in pixels of the photos
 
 heights = [photo.shape[0] / photo.shape[1] for photo in photos]
@@ -160,7 +168,7 @@ figure, rows = plt.subplots(
 )
 for photo, objects, detections, (left, right) in zip(photos, labelled, found, rows, strict=True):
     left.imshow(draw_detections(photo, **objects, class_names=val.class_names))
-    right.imshow(draw_detections(photo, **detections, class_names=val.class_names))
+    right.imshow(draw_detections(photo, **detections))
 for axis in rows.flat:
     axis.axis("off")
 rows[0, 0].set_title("labels")

@@ -49,6 +49,7 @@ from keras_mambaout.detection import (
     BOX_FORMATS,
     CocoDataset,
     CocoMeanAveragePrecision,
+    DetectionSettings,
     detect,
     evaluate_detector,
     format_coco_metrics,
@@ -122,11 +123,12 @@ print(f"{detector.count_params():,} parameters")
 detector.compile(keras.optimizers.AdamW(args.learning_rate, weight_decay=0.05, global_clipnorm=10.0))
 precision = CocoMeanAveragePrecision(val, args.batch_size, args.image_size, every=args.measure_every)
 detector.fit(batches, epochs=args.epochs, callbacks=[precision], verbose=2)
+detector.inference_settings = DetectionSettings(class_names=train.class_names, image_size=args.image_size)
 
 # %% [markdown]
 # ## Save and load
 # `load_model` is `keras.models.load_model` and the import of what the detector was made with. To train it further,
-# compile it again.
+# compile it again. The file has the names of the classes and the size of the images too, `inference_settings`.
 
 # %%
 output = Path(args.output)
@@ -146,19 +148,19 @@ print(f"detector.keras loaded: the same {before['num_detections'].sum()} detecti
 # those of small, medium and large objects. A dash: there are none.
 
 # %%
-print(format_coco_metrics(evaluate_detector(loaded, val, args.batch_size, args.image_size)))
+print(format_coco_metrics(evaluate_detector(loaded, val, args.batch_size)))
 
 # %% [markdown]
 # ## Draw
 # `detect` takes photos of any size, your own as `keras_mambaout.load_image("photo.jpg")`: each goes through
 # `image, scale = keras_mambaout.letterbox(photo, 640)` and `detector.predict`, and its boxes, divided by the scale, are
-# in pixels of the photo again. The detector returns what counts for AP, down to a confidence of 0.05
-# (`confidence_threshold` of `retinanet`); what is worth drawing is chosen here.
+# in pixels of the photo again; size and names are those that the detector carries. It returns what counts for AP, down
+# to a confidence of 0.05 (`confidence_threshold` of `retinanet`); what is worth drawing is chosen here.
 
 # %%
 examples = [val.load(val.image_ids.index(image_id)) for image_id in labels["image_id"]]
 photos = [photo for photo, _ in examples]
-found = detect(loaded, photos, args.image_size, confidence_threshold=args.confidence)
+found = detect(loaded, photos, confidence_threshold=args.confidence)
 labelled = [objects for _, objects in examples]  # boxes as xyxy in pixels of the photos
 
 heights = [photo.shape[0] / photo.shape[1] for photo in photos]
@@ -167,7 +169,7 @@ figure, rows = plt.subplots(
 )
 for photo, objects, detections, (left, right) in zip(photos, labelled, found, rows, strict=True):
     left.imshow(draw_detections(photo, **objects, class_names=val.class_names))
-    right.imshow(draw_detections(photo, **detections, class_names=val.class_names))
+    right.imshow(draw_detections(photo, **detections))
 for axis in rows.flat:
     axis.axis("off")
 rows[0, 0].set_title("labels")

@@ -109,7 +109,7 @@ except (ValueError, ImportError, OSError) as error:  # OSError: no network
 
 # %%
 best = keras.models.load_model(os.path.join(args.output, "best.keras"))
-metrics = evaluate_classifier(best, val_data, args.batch_size // args.accumulate, args.image_size)
+metrics = evaluate_classifier(best, val_data, args.batch_size // args.accumulate)
 print(f"top-1 {metrics['top1']:.2%} of {metrics['images']} images for validation")
 
 figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")

@@ -53,6 +53,7 @@ from keras_mambaout import load_model
 from keras_mambaout.detection import (
     CocoDataset,
     CocoMeanAveragePrecision,
+    DetectionSettings,
     detect,
     evaluate_detector,
     format_coco_metrics,
@@ -143,11 +144,12 @@ precision = CocoMeanAveragePrecision(
     val, args.batch_size, **resize, every=args.measure_every, iou_type=("bbox", "segm")
 )
 detector.fit(batches, epochs=args.epochs, callbacks=[precision], verbose=2)
+detector.inference_settings = DetectionSettings(class_names=train.class_names, **resize)
 
 # %% [markdown]
 # ## Save and load
 # `load_model` is `keras.models.load_model` and the import of what the detector was made with. To train it further,
-# compile it again.
+# compile it again. The file has the names of the classes and the size of the images too, `inference_settings`.
 
 # %%
 output = Path(args.output)
@@ -167,7 +169,7 @@ print(f"detector.keras loaded: the same {before['num_detections'].sum()} detecti
 # those of small, medium and large objects. A dash: there are none. Masks are measured at the size of the photos.
 
 # %%
-metrics = evaluate_detector(loaded, val, args.batch_size, **resize, iou_type=("bbox", "segm"))
+metrics = evaluate_detector(loaded, val, args.batch_size, iou_type=("bbox", "segm"))
 for kind, title in (("bbox", "boxes"), ("segm", "masks")):
     print(f"{title}\n{format_coco_metrics(metrics[kind])}")
 
@@ -179,17 +181,9 @@ for kind, title in (("bbox", "boxes"), ("segm", "masks")):
 
 
 # %%
-def fit_in(photo):
-    """Returns the size that a photo is resized to fit in, as in training."""
-    if not args.shortest_edge:
-        return args.image_size
-    is_wide = photo.shape[0] < photo.shape[1]
-    return (args.shortest_edge, LONG_SIDE) if is_wide else (LONG_SIDE, args.shortest_edge)
-
-
 examples = [val.load(val.image_ids.index(image_id), masks=True) for image_id in labels["image_id"]]
 photos = [photo for photo, _ in examples]
-found = [detect(loaded, [photo], fit_in(photo), args.confidence)[0] for photo in photos]
+found = detect(loaded, photos, confidence_threshold=args.confidence, batch_size=1)
 labelled = [objects for _, objects in examples]  # in pixels of the photos
 
 heights = [photo.shape[0] / photo.shape[1] for photo in photos]
@@ -198,7 +192,7 @@ figure, rows = plt.subplots(
 )
 for photo, objects, detections, (left, right) in zip(photos, labelled, found, rows, strict=True):
     left.imshow(draw_detections(photo, **objects, class_names=val.class_names))
-    right.imshow(draw_detections(photo, **detections, class_names=val.class_names))
+    right.imshow(draw_detections(photo, **detections))
 for axis in rows.flat:
     axis.axis("off")
 rows[0, 0].set_title("labels")
@@ -211,7 +205,7 @@ figure.savefig(output / "instances.png", dpi=120)
 # boxes as left, top, width, height, and masks as run lengths (RLE), which `masks="rle"` asks for.
 
 # %%
-(detections,) = detect(loaded, photos[:1], fit_in(photos[0]), args.confidence, masks="rle")
+(detections,) = detect(loaded, photos[:1], confidence_threshold=args.confidence, masks="rle")
 results = [
     {
         "image_id": int(labels["image_id"][0]),

@@ -48,6 +48,7 @@ from keras_mambaout.segmentation import (
     SegmentationAugmentation,
     SegmentationDataset,
     SegmentationMeanIoU,
+    SegmentationSettings,
     draw_segmentation,
     evaluate_segmenter,
     format_segmentation_metrics,
@@ -140,11 +141,12 @@ model.compile(AdamW(schedule, weight_decay=0.05, global_clipnorm=1.0))
 model.fit(
     batches, epochs=args.epochs, callbacks=[SegmentationMeanIoU(val, every=args.measure_every, **sizes)], verbose=2
 )
+model.inference_settings = SegmentationSettings(class_names=train.class_names, **sizes)
 
 # %% [markdown]
 # ## Save and load
 # `load_model` is `keras.models.load_model` and the import of what the model was made with, on any backend. To train it
-# further, compile it again.
+# further, compile it again. The file has the names of the classes and the sizes too, `inference_settings`.
 
 # %%
 output = Path(args.output)
@@ -153,8 +155,8 @@ model.save(output / "segmenter.keras")
 loaded = load_model(output / "segmenter.keras")
 
 photos, labels = zip(*(val.load(index) for index in range(min(args.draw, len(val)))), strict=True)
-predictions = segment(loaded, photos, **sizes)
-for before, after in zip(segment(model, photos[:1], **sizes), predictions, strict=False):
+predictions = segment(loaded, photos)
+for before, after in zip(segment(model, photos[:1]), predictions, strict=False):
     np.testing.assert_array_equal(after, before, "The loaded model finds different classes.")
 print("segmenter.keras loaded: the same classes")
 
@@ -164,15 +166,11 @@ print("segmenter.keras loaded: the same classes")
 # the mean over the classes. At several sizes, and mirrored, the classes are those of the mean probability.
 
 # %%
-metrics = evaluate_segmenter(loaded, val, **sizes)
+metrics = evaluate_segmenter(loaded, val)
 print(format_segmentation_metrics(metrics))
 if args.multi_scale:
     print(f"\nat {len(MULTI_SCALE)} sizes and mirrored")
-    print(
-        format_segmentation_metrics(
-            evaluate_segmenter(loaded, val, **sizes, scales=MULTI_SCALE, flip=True), classes=False
-        )
-    )
+    print(format_segmentation_metrics(evaluate_segmenter(loaded, val, scales=MULTI_SCALE, flip=True), classes=False))
 with open(output / "classes.csv", "w", newline="", encoding="utf-8") as file:
     writer = csv.DictWriter(file, list(metrics["classes"][0]))
     writer.writeheader()
