@@ -13,7 +13,6 @@ from keras_mambaout.commands import training
 from keras_mambaout.commands.class_names import known_names, names_for
 from keras_mambaout.commands.classification_data import for_evaluation, training_and_validation
 from keras_mambaout.commands.printing import print_json, print_unreadable
-from keras_mambaout.config import VARIANTS
 from keras_mambaout.files import save_picture
 from keras_mambaout.inference_settings import ClassificationSettings, settings_of
 from keras_mambaout.models.backbone import MambaOutBackbone
@@ -45,7 +44,9 @@ def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
     if command == "train":
         _add_training_arguments(parser)
         return
-    parser.add_argument("--weights", help="of a model by name: imagenet, a published tag or a file (default: imagenet)")
+    parser.add_argument(
+        "--weights", help="of a model by name: imagenet, a published tag, hf://user/repo or a file (default: imagenet)"
+    )
     parser.add_argument(
         "--size", type=int, metavar="PIXELS", help="side of the images in pixels (default: the model's, else 224)"
     )
@@ -181,8 +182,6 @@ def _open(args, model, classes, what):
 
 def _labels(args, model):
     """Returns how each class is called: ImageNet's WordNet id and name, or the name that a model or a file gives it."""
-    if args.model in VARIANTS:
-        return [{"synset": synset, "name": name} for synset, name in imagenet_classes()]
     size = settings_of(model, ClassificationSettings).options(args.size)["image_size"]
     names = names_for(args, model, model.compute_output_shape((1, size, size, 3))[-1], imagenet_names())
     if names == imagenet_names():

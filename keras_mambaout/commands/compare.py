@@ -10,8 +10,10 @@ HELP = "compare backends: speed, memory, and whether they agree"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
-    parser.add_argument("--model", default="mambaout_tiny", help="model name or .keras file (default: %(default)s)")
-    parser.add_argument("--weights", help="imagenet, a published tag or a file (default: random)")
+    parser.add_argument(
+        "--model", default="mambaout_tiny", help="model name, .keras file, or hf://user/repo (default: %(default)s)"
+    )
+    parser.add_argument("--weights", help="imagenet, a published tag, hf://user/repo or a file (default: random)")
     parser.add_argument("--backends", default=",".join(BACKENDS), help="separated by commas (default: %(default)s)")
     parser.add_argument("--batch-size", type=int, default=8, help="images in the batch (default: %(default)s)")
     parser.add_argument("--size", type=int, default=224, help="side of the images in pixels (default: %(default)s)")

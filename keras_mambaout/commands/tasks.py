@@ -7,25 +7,26 @@ from typing import Any
 import keras
 
 from keras_mambaout.config import VARIANTS
-from keras_mambaout.models.saved import load_model
-
-FILE_SUFFIX = ".keras"
+from keras_mambaout.models.saved import load_model, names_saved_model
 
 
 def open_model(name: str, tasks: tuple[ModuleType, ...]) -> tuple[ModuleType, keras.Model | None]:
-    """Returns the task of a model and, if `name` is a file, the model in it.
+    """Returns the task of a model and, unless `name` is a variant's, the saved model.
 
     Args:
-        name: Name of a variant, which is a classifier, or path of a `.keras` file.
+        name: Name of a variant, which is a classifier, or an address for `load_model`.
         tasks: The modules of the tasks, first classification, which is asked last: it takes what no other task does.
 
     Raises:
         ValueError: If there is no such model or file, or its model is for none of the tasks.
+        DownloadError: If a repository of the hub has no model, or it cannot be downloaded.
     """
     if name in VARIANTS:
         return tasks[0], None
-    if not name.endswith(FILE_SUFFIX):
-        raise ValueError(f"Unknown model {name!r}: give one of {', '.join(VARIANTS)}, or the path of a .keras file.")
+    if not names_saved_model(name):
+        raise ValueError(
+            f"Unknown model {name!r}: give one of {', '.join(VARIANTS)}, the path of a .keras file, or hf://user/repo."
+        )
     model = load_model(name)
     for task in (*tasks[1:], tasks[0]):
         if task.fits(model):

@@ -37,7 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser, weights: str, image_size: str
 
     parser.add_argument("--model", default="mambaout_tiny", help="model name (default: %(default)s)")
     parser.add_argument(
-        "--weights", help=f"to start from: imagenet, none, a published tag or a file (default: {weights})"
+        "--weights",
+        help=f"to start from: imagenet, none, a published tag, hf://user/repo or a file (default: {weights})",
     )
     parser.add_argument("--epochs", type=int, metavar="N", help=f"(default: {default('{0.epochs}')})")
     parser.add_argument(

@@ -14,6 +14,7 @@ from keras_mambaout.compare.report import check_can_draw, write_report
 from keras_mambaout.compare.run import BACKENDS, Run
 from keras_mambaout.config import VARIANTS
 from keras_mambaout.models.registry import create_model
+from keras_mambaout.models.saved import SUFFIX, local_path, names_saved_model
 from keras_mambaout.preprocessing.imagenet import resize_and_center_crop
 from keras_mambaout.preprocessing.reading import load_image
 
@@ -41,7 +42,7 @@ def compare_backends(
 
     Args:
         model: One of `list_models()`, a model of `keras.applications` such as `"ConvNeXtTiny"`, or
-            the path of a `.keras` file, which brings its own weights and precision.
+            an address for `load_model`, such as a `.keras` file, which brings its own weights and precision.
         weights: As for `create_model`. `None` draws random ones, the same for all backends.
         backends: Names among `"tensorflow"`, `"jax"`, `"torch"`. One that is not installed or
             fails becomes a row of the report that says so.
@@ -93,7 +94,7 @@ def compare_backends(
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         arguments = {
-            "model": model,
+            "model": local_path(model),  # downloaded once
             "batch": _write_batch(folder / "batch.npz", images, batch_size, size),
             "weights": _write_weights(folder / "model.weights.h5", model, weights, size),
             "precision": precision,
@@ -127,8 +128,8 @@ def _check_arguments(model, weights, backends, batch_size, size, precision, step
         raise ValueError(f"`precision` must be one of {', '.join(TOLERANCES)}, got {precision!r}.")
     if unknown := set(tolerance or {}) - TOLERANCES[precision].keys():
         raise ValueError(f"The keys of `tolerance` are {', '.join(TOLERANCES[precision])}, got {', '.join(unknown)}.")
-    if model.endswith(".keras"):
-        if not pathlib.Path(model).is_file():
+    if names_saved_model(model):
+        if model.endswith(SUFFIX) and not pathlib.Path(model).is_file():
             raise ValueError(f"There is no file {model}.")
         if precision != "float32":
             raise ValueError(f"{model} was saved with its own precision; leave out `precision`.")
@@ -157,8 +158,8 @@ def _write_batch(path, images, batch_size, size):
 
 
 def _write_weights(path, model, weights, size):
-    """Writes the weights that all workers load; returns the path, `None` for a `.keras` file, which has its own."""
-    if model.endswith(".keras"):
+    """Writes the weights that all workers load; returns the path, `None` for a saved model, which has its own."""
+    if names_saved_model(model):
         return None
     shape = (size, size, 3)
     if weights is None:

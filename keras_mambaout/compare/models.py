@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_mambaout.config import VARIANTS
 from keras_mambaout.models.registry import create_model
-from keras_mambaout.models.saved import load_model
+from keras_mambaout.models.saved import load_model, names_saved_model
 
 
 def build_model(model: str, input_shape: Sequence[int]) -> keras.Model:
@@ -16,13 +16,13 @@ def build_model(model: str, input_shape: Sequence[int]) -> keras.Model:
 
     Args:
         model: A name of `list_models()`, built with logits as output; a model of
-            `keras.applications`, such as `"ConvNeXtTiny"`; or the path of a `.keras` file.
+            `keras.applications`, such as `"ConvNeXtTiny"`; the path of a `.keras` file; or `"hf://user/repo"`.
         input_shape: `(H, W, 3)`, the shape of one image.
 
     Raises:
         ValueError: If there is no such model.
     """
-    if model.endswith(".keras"):
+    if names_saved_model(model):
         return _network(load_model(model))
     if model in VARIANTS:
         return create_model(model, weights=None, input_shape=tuple(input_shape), classifier_activation=None)
@@ -30,7 +30,7 @@ def build_model(model: str, input_shape: Sequence[int]) -> keras.Model:
     if application is None or not model[0].isupper():
         raise ValueError(
             f"There is no model {model!r}: give one of {', '.join(VARIANTS)}, a model of keras.applications "
-            "such as ConvNeXtTiny, or the path of a .keras file."
+            "such as ConvNeXtTiny, the path of a .keras file, or hf://user/repo."
         )
     return application(weights=None, input_shape=tuple(input_shape), classifier_activation=None)
 

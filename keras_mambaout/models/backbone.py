@@ -30,7 +30,7 @@ class MambaOutBackbone(keras.Model):
         include_preprocessing: Whether 0-255 pixels go in and are normalised with ImageNet's
             statistics inside; otherwise normalised pixels go in (`preprocess_input`).
         weights: `None` for random values, or the published weights of a variant: `"imagenet"`, a
-            tag of `list_weights()`, or a path, as for `create_model`.
+            tag of `list_weights()`, `"hf://user/repo"`, or a path, as for `create_model`.
         pooling: Output of the model: `None` the last stage's features, `"avg"` or `"max"` their
             average or maximum over the image.
         output_norms: Whether each pyramid output ends in a LayerNorm, as dense prediction

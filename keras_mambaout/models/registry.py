@@ -42,10 +42,11 @@ def create_model(
         include_preprocessing: Whether 0-255 RGB goes in and is normalised inside the model;
             otherwise use `preprocess_input` first.
         weights: `None` (random), `"imagenet"` (downloaded once from the Hugging Face hub), a tag of
-            `list_weights()`, or a path to a `.safetensors`, `.weights.h5` or the authors'
-            `.pth` file. With `classes` other than the file's, the backbone and the head's hidden
-            layer are loaded and the last layer stays random; with other than 3 input channels the first
-            kernel is adapted (1: summed over RGB; others: RGB repeated and scaled). Both are logged.
+            `list_weights()`, `"hf://user/repo"` or `"hf://user/repo@revision"` (somebody's weights there), or a
+            path to a `.safetensors`, `.weights.h5` or the authors' `.pth` file. With `classes` other than the
+            file's, the backbone and the head's hidden layer are loaded and the last layer stays random; with
+            other than 3 input channels the first kernel is adapted (1: summed over RGB; others: RGB repeated
+            and scaled). Both are logged.
         input_tensor: Optional Keras tensor to use as image input; the model is then a plain
             `keras.Model` that starts at that tensor's own inputs and has this model as a layer.
         input_shape: Shape of an image without the batch; height and width 32 or more, or `None` for

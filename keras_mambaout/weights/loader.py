@@ -1,5 +1,6 @@
 """Filling a model with weights: strictly, all or nothing."""
 
+import dataclasses
 import logging
 import os
 
@@ -7,12 +8,12 @@ import h5py
 import keras
 import numpy as np
 
-from keras_mambaout.inference_settings import ClassificationSettings
-from keras_mambaout.preprocessing.imagenet import imagenet_names
+from keras_mambaout.config import VARIANTS
 from keras_mambaout.weights import name_map
 from keras_mambaout.weights.files import read_tensors, write_safetensors
-from keras_mambaout.weights.hub import download
+from keras_mambaout.weights.hub import HubRepository, download, download_beside, find
 from keras_mambaout.weights.pretrained import PublishedWeights, resolve_weights
+from keras_mambaout.weights.timm_config import CONFIG_FILE, read_timm_config
 
 logger = logging.getLogger("keras_mambaout")
 
@@ -32,9 +33,11 @@ def load_weights(model: keras.Model, weights: str | os.PathLike | None, revision
 
     Args:
         model: A `MambaOutBackbone` or `MambaOutClassifier`.
-        weights: `None` (nothing is done), `"imagenet"`, a tag of `list_weights()`, or a path to a
-            `.safetensors`, `.weights.h5` or the authors' `.pth` file.
-        revision: Branch, tag or commit of the hub's repository; default its main branch.
+        weights: `None` (nothing is done), `"imagenet"`, a tag of `list_weights()`, `"hf://user/repo"` (its
+            `model.safetensors` on the Hugging Face hub), or a path to a `.safetensors`, `.weights.h5` or the
+            authors' `.pth` file.
+        revision: Branch, tag or commit of the hub's repository; default its main branch. `"hf://user/repo@revision"`
+            says the same.
 
     Returns:
         The published names of the tensors that kept their fresh values.
@@ -53,19 +56,23 @@ def load_weights(model: keras.Model, weights: str | os.PathLike | None, revision
     return fill(model, resolve_weights(weights, model.config), revision)
 
 
-def fill(model: keras.Model, source: PublishedWeights | str | None, revision: str | None = None) -> list[str]:
+def fill(
+    model: keras.Model, source: PublishedWeights | HubRepository | str | None, revision: str | None = None
+) -> list[str]:
     """Does what `load_weights` does with what `resolve_weights` returned."""
     if source is None:
         return []
-    path = download(source, revision) if isinstance(source, PublishedWeights) else source
+    path, settings = _path_and_settings(source, model.config, revision)
     if path.endswith(".weights.h5"):
         _load_h5(model, path)
         return []
     values, fresh = _matched(model, read_tensors(path), path)
     for variable, value in values:
         variable.assign(value)
-    if isinstance(source, PublishedWeights) and hasattr(model, "inference_settings"):
-        model.inference_settings = _settings(source, model, fresh)
+    if settings is not None and hasattr(model, "inference_settings"):
+        if settings.class_names is None or name_map.LAST_LAYER[0] in fresh:
+            settings = dataclasses.replace(settings, class_names=model.inference_settings.class_names)
+        model.inference_settings = settings
     if fresh:
         logger.warning("%s: not loaded, so fresh and to be trained: %s.", path, ", ".join(fresh))
     return fresh
@@ -172,17 +179,22 @@ def _adapt_input_channels(kernel, channels):
     return kernel[:, :, np.arange(channels) % 3] * (3.0 / channels)
 
 
-def _settings(published, model, fresh):
-    """Returns what published weights were trained for; with other classes, the names stay those of the model."""
-    names = model.inference_settings.class_names
-    if published.classes == len(imagenet_names()) and name_map.LAST_LAYER[0] not in fresh:
-        names = imagenet_names()
-    return ClassificationSettings(
-        class_names=names,
-        image_size=published.image_size,
-        crop_pct=published.crop_pct,
-        crop_mode=published.crop_mode,
-    )
+def _path_and_settings(source, config, revision):
+    """Returns the path of what `resolve_weights` returned, and the settings of its images, if they are known."""
+    if isinstance(source, PublishedWeights):
+        return download(HubRepository(source.hub_id, revision)), source.settings
+    if not isinstance(source, HubRepository):
+        return source, None
+    if revision is not None and source.revision is not None:
+        raise ValueError(f"Give one revision: hf://{source} names one, and `revision` is {revision!r}.")
+    repository = HubRepository(source.id, revision or source.revision)
+    config_path = find(repository, CONFIG_FILE)
+    if config_path is None:
+        return download(repository, newest=True), None
+    described = read_timm_config(config_path)
+    if VARIANTS[described.variant] != config:
+        raise ValueError(f"hf://{repository} has the weights of {described.variant}: build that model, not another.")
+    return download_beside(config_path, repository), described.settings
 
 
 def _listed(title, names, at_most=8):

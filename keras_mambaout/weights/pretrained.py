@@ -6,6 +6,9 @@ import os
 from collections.abc import Mapping
 
 from keras_mambaout.config import VARIANTS, MambaOutConfig, resolve_config
+from keras_mambaout.inference_settings import ClassificationSettings
+from keras_mambaout.preprocessing.imagenet import imagenet_names
+from keras_mambaout.weights.hub import PREFIX, HubRepository
 
 FILE_SUFFIXES = (".safetensors", ".weights.h5", ".pth")
 
@@ -48,6 +51,16 @@ class PublishedWeights:
     def hub_id(self) -> str:
         """Repository on the Hugging Face hub."""
         return f"timm/{self.name}"
+
+    @property
+    def settings(self) -> ClassificationSettings:
+        """What they were trained for."""
+        return ClassificationSettings(
+            class_names=imagenet_names() if self.classes == len(imagenet_names()) else None,
+            image_size=self.image_size,
+            crop_pct=self.crop_pct,
+            crop_mode=self.crop_mode,
+        )
 
 
 def _published(name, top1, top5, test_top1, test_top5, **others):
@@ -98,24 +111,26 @@ def list_weights(pattern: str = "*") -> list[str]:
 
 def resolve_weights(
     weights: str | os.PathLike | PublishedWeights | None, config: str | Mapping | MambaOutConfig
-) -> PublishedWeights | str | None:
+) -> PublishedWeights | HubRepository | str | None:
     """Returns what an argument `weights` means for a model.
 
     Args:
-        weights: `None`, `"imagenet"`, a tag, `<variant>.<tag>`, or a path.
+        weights: `None`, `"imagenet"`, a tag, `<variant>.<tag>`, `"hf://user/repo"`, or a path.
         config: Name of the model's variant, or its `MambaOutConfig`.
 
     Returns:
-        `None`, a `PublishedWeights`, or the path as a string.
+        `None`, a `PublishedWeights`, a `HubRepository`, or the path as a string.
 
     Raises:
-        ValueError: If there is no such tag for this variant, or no such file.
+        ValueError: If there is no such tag for this variant, no such file, or the repository's name is malformed.
     """
     if weights is None or isinstance(weights, PublishedWeights):
         return weights
     if not isinstance(weights, (str, os.PathLike)):
-        raise ValueError(f"`weights` must be None, 'imagenet', a tag or a path, got {weights!r}.")
+        raise ValueError(f"`weights` must be None, 'imagenet', a tag, 'hf://user/repo' or a path, got {weights!r}.")
     weights, config = os.fspath(weights), resolve_config(config)
+    if weights.startswith(PREFIX):
+        return HubRepository.parse(weights)
     candidates = [entry for entry in PUBLISHED.values() if VARIANTS[entry.variant] == config]
     for entry in candidates:
         if weights in ("imagenet", entry.tag, entry.name):
@@ -125,7 +140,7 @@ def resolve_weights(
         choices = f"'imagenet', {choices}" if choices else "none (this architecture has no published weights)"
         raise ValueError(
             f"Unknown weights {weights!r}. Published weights of this model: {choices}. "
-            f"Or pass None, or a path that ends in {', '.join(FILE_SUFFIXES)}."
+            f"Or pass None, 'hf://user/repo', or a path that ends in {', '.join(FILE_SUFFIXES)}."
         )
     if not os.path.isfile(weights):
         raise ValueError(f"There is no weights file at {weights!r} (working directory {os.getcwd()!r}).")

@@ -94,6 +94,7 @@ def test_installed_command_downloads_from_the_hub_of_the_environment(photo, seed
     """As from a shell: HF_ENDPOINT names the hub, HF_HOME the cache, and stdout holds the JSON alone."""
     with HubServer() as hub:
         hub.add("timm/mambaout_femto.in1k", pathlib.Path(seeded_file("mambaout_femto")).read_bytes())
+        hub.users["hf_mine"] = ("me", False)
         environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_TOKEN": "hf_mine"}
         environment.pop("HF_HUB_OFFLINE", None)
         command = [sys.executable, "-m", "keras_mambaout", "predict", photo, "--model", "mambaout_femto", "--json"]

@@ -5,25 +5,23 @@ import pathlib
 
 import numpy as np
 import pytest
-from hub_server import HubServer
+import small_model
+from hub_server import TEMPLATE, HubServer
 from huggingface_hub import constants
 
 import keras_mambaout
-from keras_mambaout.weights.hub import DownloadError, download
+from keras_mambaout.weights.hub import DownloadError, HubRepository, download
 from keras_mambaout.weights.pretrained import PUBLISHED, PublishedWeights
 
 pytestmark = pytest.mark.first_on("torch")  # what differs between backends, other tests show
 
-URL = "{endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}"  # the hub library's own template
-FEMTO = PUBLISHED["mambaout_femto.in1k"]
+FEMTO = HubRepository(PUBLISHED["mambaout_femto.in1k"].hub_id)
+BRANCH = HubRepository(FEMTO.id, "branch")
 
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    with HubServer() as server:
-        monkeypatch.setattr(constants, "ENDPOINT", server.url)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", URL.format(endpoint=server.url))
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    with HubServer().connected(monkeypatch, tmp_path / "cache") as server:
         yield server
 
 
@@ -44,10 +42,11 @@ def test_download_then_cache_without_request(hub):
 def test_revision(hub):
     hub.add("timm/mambaout_femto.in1k", b"main")
     hub.add("timm/mambaout_femto.in1k", b"branch", revision="branch")
-    assert pathlib.Path(download(FEMTO, revision="branch")).read_bytes() == b"branch"
+    assert pathlib.Path(download(BRANCH)).read_bytes() == b"branch"
 
 
 def test_token_is_sent(hub, monkeypatch):
+    hub.users["hf_secret"] = ("me", False)
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     hub.add("timm/mambaout_femto.in1k", b"content")
     download(FEMTO)
@@ -74,16 +73,86 @@ def test_truncated_file(hub, tmp_path):
     assert pathlib.Path(download(FEMTO)).read_bytes() == b"content" * 1000
 
 
-@pytest.mark.parametrize("repository", ["timm/mambaout_femto.in1k", "timm/other"])
-def test_not_found(hub, repository):
-    hub.add(repository, b"content", name="other.bin")
-    with pytest.raises(DownloadError, match="the hub refused it: 404"):
-        download(FEMTO)
+@pytest.mark.parametrize(
+    ("repository", "reason"),
+    [
+        (FEMTO, r"model.safetensors of timm/mambaout_femto.in1k from http\S+: it has no such file\.$"),
+        (BRANCH, "it has no branch, tag or commit 'branch'"),
+        (HubRepository("timm/other"), "there is no such repository, or it is private: set HF_TOKEN"),
+    ],
+)
+def test_not_found(hub, repository, reason):
+    hub.add(FEMTO.id, b"content", name="other.bin")
+    with pytest.raises(DownloadError, match=reason):
+        download(repository)
+
+
+def test_private_repositories_and_tokens(hub, monkeypatch):
+    hub.add("me/mine", b"content", private=True)
+    hub.users.update(hf_mine=("me", False), hf_other=("other", True))
+    mine = HubRepository("me/mine")
+    with pytest.raises(DownloadError, match="or it is private"):
+        download(mine)
+    monkeypatch.setenv("HF_TOKEN", "hf_other")
+    with pytest.raises(DownloadError, match="or it is private"):
+        download(mine)
+    monkeypatch.setenv("HF_TOKEN", "hf_old")
+    with pytest.raises(DownloadError, match="your token is not valid"):
+        download(mine)
+    monkeypatch.setenv("HF_TOKEN", "hf_mine")
+    assert pathlib.Path(download(mine)).read_bytes() == b"content"
+
+
+def test_newest_file_and_without_the_hub_the_cached_one(hub, monkeypatch):
+    hub.add("me/mine", b"first")
+    mine = HubRepository("me/mine")
+    first = download(mine, newest=True)
+    hub.add("me/mine", b"second")
+    assert download(mine) == first
+    assert pathlib.Path(download(mine, newest=True)).read_bytes() == b"second"
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", TEMPLATE.format(endpoint="http://127.0.0.1:9"))
+    assert pathlib.Path(download(mine, newest=True)).read_bytes() == b"second"
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["hf://", "hf://name", "hf://a/b/c", "hf://a/b@", "hf://a/b@../c", "hf://a/../b", "hf://a/b c", "hf://a--b/c"],
+)
+def test_malformed_addresses(address):
+    with pytest.raises(ValueError, match=r"is no (repository of the hub: give user/repo|branch, tag or commit of a/b)"):
+        keras_mambaout.create_model("mambaout_test", weights=address)
+
+
+def test_weights_of_a_repository(hub, tmp_path):
+    """With and without timm's config.json, in a model of as many classes and of others, and in a backbone."""
+    model = small_model.create(classes=3)
+    model.inference_settings = {"class_names": ["a", "b", "c"], "image_size": 64, "crop_pct": 0.9}
+    folder = pathlib.Path(keras_mambaout.save_for_hub(model, tmp_path / "folder"))
+    weights = (folder / "model.safetensors").read_bytes()
+    hub.add("me/bare", weights)
+    hub.add("me/whole", weights)
+    hub.add("me/whole", (folder / "config.json").read_bytes(), name="config.json")
+    bare = small_model.create(weights="hf://me/bare", classes=3)
+    small_model.assert_same(bare, small_model.values(model))
+    assert bare.inference_settings.class_names is None
+    whole = small_model.create(weights="hf://me/whole@main", classes=3)
+    small_model.assert_same(whole, small_model.values(model))
+    assert whole.inference_settings.to_dict() == {**model.inference_settings.to_dict(), "crop_mode": "center"}
+    backbone = keras_mambaout.MambaOutBackbone("mambaout_test", weights="hf://me/whole")
+    small_model.assert_same(backbone, small_model.values(model.backbone))
+    other = small_model.create(classes=5)
+    assert keras_mambaout.load_weights(other, "hf://me/whole", "main") == ["head.fc.weight", "head.fc.bias"]
+    assert other.inference_settings.class_names is None and other.inference_settings.image_size == 64
+    with pytest.raises(ValueError, match="hf://me/whole has the weights of mambaout_test: build that model"):
+        keras_mambaout.MambaOutBackbone("mambaout_femto", weights="hf://me/whole")
+    with pytest.raises(ValueError, match="Give one revision: hf://me/whole@main names one"):
+        keras_mambaout.load_weights(other, "hf://me/whole@main", "branch")
 
 
 def test_no_server(hub, monkeypatch, tmp_path):
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", URL.format(endpoint="http://127.0.0.1:9"))
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", TEMPLATE.format(endpoint="http://127.0.0.1:9"))
     with pytest.raises(DownloadError) as error:
         keras_mambaout.MambaOutFemto(weights="imagenet")
     for fact in ("timm/mambaout_femto.in1k", str(tmp_path / "cache"), "weights='/path/to/model.safetensors'"):

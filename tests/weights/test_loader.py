@@ -254,7 +254,7 @@ def test_output_norms_are_saved_and_loaded(tmp_path):
         ("imagenet", "none .this architecture has no published weights"),
         ("in21k", "Unknown weights 'in21k'"),
         ("nowhere/model.safetensors", "There is no weights file"),
-        (7, "must be None, 'imagenet', a tag or a path"),
+        (7, "must be None, 'imagenet', a tag, 'hf://user/repo' or a path"),
     ],
 )
 def test_unknown_weights(weights, message):
