@@ -36,8 +36,18 @@ from keras_mambaout.preprocessing.fitting import letterbox
 from keras_mambaout.serialization import serializable_later
 
 if TYPE_CHECKING:  # at run time `__getattr__` imports them
-    from keras_mambaout import classification, compare, detection, integrations, segmentation, training, visualization
+    from keras_mambaout import (
+        classification,
+        compare,
+        detection,
+        integrations,
+        segmentation,
+        share,
+        training,
+        visualization,
+    )
     from keras_mambaout.compare import compare_backends
+    from keras_mambaout.share import UploadError, push_to_hub, save_for_hub
 
 __version__ = "0.1.0"
 
@@ -66,6 +76,10 @@ __all__ = [
     "load_weights",
     "save_safetensors",
     "DownloadError",
+    # sharing
+    "push_to_hub",
+    "save_for_hub",
+    "UploadError",
     # photos in, names out
     "load_image",
     "resize_and_center_crop",
@@ -81,9 +95,20 @@ __all__ = [
     "integrations",
     "compare",
     "compare_backends",
+    "share",
 ]
 
-_PACKAGES = ("classification", "detection", "segmentation", "training", "visualization", "integrations", "compare")
+_PACKAGES = (
+    "classification",
+    "detection",
+    "segmentation",
+    "training",
+    "visualization",
+    "integrations",
+    "compare",
+    "share",
+)
+_LATER = {"compare_backends": "compare", "push_to_hub": "share", "save_for_hub": "share", "UploadError": "share"}
 _SAVED = {  # classes of those packages that a .keras file may hold
     "training": ("AdamW", "Warmup", "WarmupCosine", "WarmupPolynomial", "WarmupSteps"),
     "detection": ("MaskRCNN", "FeaturePyramid", "RPNHead", "BoxHead", "MaskHead", "MultiClassNonMaxSuppression"),
@@ -96,8 +121,8 @@ for _package, _names in _SAVED.items():
 def __getattr__(name):
     if name in _PACKAGES:
         return importlib.import_module(f"{__name__}.{name}")
-    if name == "compare_backends":
-        return importlib.import_module(f"{__name__}.compare").compare_backends
+    if name in _LATER:
+        return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

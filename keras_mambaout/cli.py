@@ -1,11 +1,12 @@
-"""The command line: `keras-mambaout predict`, `evaluate`, `train`, `compare` and `list`."""
+"""The command line: `keras-mambaout predict`, `evaluate`, `train`, `compare`, `push` and `list`."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
-from keras_mambaout.commands import classification, compare, detection, list, segmentation
+from keras_mambaout.commands import classification, compare, detection, list, push, segmentation
 from keras_mambaout.commands.tasks import TaskOptions, open_model
+from keras_mambaout.share import UploadError
 from keras_mambaout.weights.hub import DownloadError
 
 TASKS = (classification, detection, segmentation)
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _check_training_options(args, unknown)
             parser.error(f"unrecognized arguments: {' '.join(unknown)}")
         status = args.run(args)
-    except (ValueError, DownloadError, ImportError) as error:
+    except (ValueError, DownloadError, UploadError, ImportError) as error:
         print(f"keras-mambaout: error: {error}", file=sys.stderr)
         return 1
     return status or 0
@@ -51,7 +52,7 @@ def make_parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--model",
             default="mambaout_tiny",
-            help="classifier of `keras-mambaout list`, or a .keras file of any task (default: %(default)s)",
+            help="classifier of `keras-mambaout list`, .keras file, or hf://user/repo (default: %(default)s)",
         )
         command.add_argument("--json", action="store_true", help="print JSON instead of text")
         options = TaskOptions(name, TASKS)
@@ -67,7 +68,7 @@ def make_parser() -> argparse.ArgumentParser:
         task.add_arguments("train", training)
         training.set_defaults(run=task.train, training=task.TRAINING, trainings=trainings.choices)
 
-    for name, module in (("compare", compare), ("list", list)):
+    for name, module in (("compare", compare), ("push", push), ("list", list)):
         command = commands.add_parser(name, help=module.HELP)
         module.add_arguments(command)
         command.set_defaults(run=module.run)

@@ -25,10 +25,12 @@ def main(folder):
     by_weights = keras_mambaout.create_model(
         "mambaout_test", weights=folder / "model.weights.h5", classes=7, drop_path_rate=0.1
     )
+    shared = load_model(folder / "shared")  # as `push_to_hub` uploads it
     np.savez(
         folder / f"{keras.backend.backend()}.npz",
         keras_file=whole.predict(images, verbose=0),
         weights_file=by_weights.predict(images, verbose=0),
+        shared=shared.predict(images, verbose=0),
         scenes=scenes,
         **instances,
     )

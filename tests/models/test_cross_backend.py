@@ -32,6 +32,7 @@ def saved(tmp_path_factory, seeded_file):
     model.fit(images, np.array([1, 2]), verbose=0)
     model.save(folder / "model.keras")
     model.save_weights(folder / "model.weights.h5")
+    keras_mambaout.save_for_hub(model, folder / "shared")
     np.save(folder / "images.npy", images)
     detector = mask_rcnn(
         "mambaout_test", 7, weights=None, channels=16, proposals=20, max_detections=10, confidence_threshold=0.0
@@ -64,6 +65,7 @@ def test_loads_with_the_same_predictions(saved, backend):
     loaded = np.load(folder / f"{backend}.npz")
     np.testing.assert_allclose(loaded["keras_file"], expected, atol=1e-5)
     np.testing.assert_allclose(loaded["weights_file"], expected, atol=1e-5)
+    np.testing.assert_allclose(loaded["shared"], expected, atol=1e-5)
     np.testing.assert_allclose(loaded["scenes"], scenes, atol=1e-4)
     assert instances["num_detections"].tolist() == [10, 10]
     for key, values in instances.items():

@@ -14,7 +14,7 @@ MAX_LINES = 300
 ORDER = [  # from the roof to the ground; modules of one line import none of another name in that line
     ("__init__", "__main__", "cli"),
     ("commands",),
-    ("compare", "export", "explain"),
+    ("compare", "export", "explain", "share"),
     ("integrations",),
     ("classification", "detection", "segmentation"),
     ("training",),
