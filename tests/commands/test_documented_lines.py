@@ -5,8 +5,10 @@ variant under the name `mambaout_tiny`. Of the lines themselves sizes and counts
 of the recipes by `SHORT`, and the heads are narrow.
 """
 
+import contextlib
 import dataclasses
 import functools
+import io
 import pathlib
 import re
 import shlex
@@ -19,7 +21,6 @@ import seeded
 import small_segmenter
 import white
 from hub_server import HubServer
-from huggingface_hub import constants
 from paths import ROOT
 from PIL import Image
 
@@ -54,7 +55,11 @@ NARROW = [
     (uper.factory, "UperNet", {"channels": 16, "auxiliary_channels": 8}),
 ]
 SECTIONS = {
-    "train": [(README, "Train: your classes, or ImageNet"), (README, "A trained model knows its task")],
+    "train": [
+        (README, "Train: your classes, or ImageNet"),
+        (README, "A trained model knows its task"),
+        (README, "Share"),
+    ],
     "detect": [(README, "Detect objects")],
     "instances": [(README, "Instance segmentation: Mask R-CNN")],
     "semantic": [(README, "Semantic segmentation: UperNet")],
@@ -79,8 +84,12 @@ def run_commands(lines):
     for line in lines.replace("\\\n", " ").splitlines():
         words = shlex.split(line, comments=True)
         if words:
+            words, file = (words[:-2], words[-1]) if ">" in words else (words, None)
             assert words[0] == "keras-mambaout", line
-            assert cli.main(words[1:]) == 0, line
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
+                assert cli.main(words[1:]) == 0, line
+            if file:
+                pathlib.Path(file).write_text(printed.getvalue())
 
 
 @pytest.fixture
@@ -138,12 +147,10 @@ def small(tmp_path, monkeypatch, seeded_file):
         return ClassificationDataset.from_folder(folder, ["daisy", "rose", *others])
 
     monkeypatch.setattr(ClassificationDataset, "from_tfds", from_tfds)
-    with HubServer() as server:
+    with HubServer().connected(monkeypatch, tmp_path / "cache") as server:
         server.add("timm/mambaout_tiny.in1k", pathlib.Path(seeded_file("mambaout_test")).read_bytes())
-        monkeypatch.setattr(constants, "ENDPOINT", server.url)
-        template = f"{server.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        server.users["hf_me"] = ("me", True)
+        monkeypatch.setenv("HF_TOKEN", "hf_me")
         yield
 
 
