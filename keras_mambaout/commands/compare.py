@@ -11,12 +11,22 @@ HELP = "compare backends: speed, memory, and whether they agree"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
     parser.add_argument(
-        "--model", default="mambaout_tiny", help="model name, .keras file, or hf://user/repo (default: %(default)s)"
+        "--model",
+        default="mambaout_tiny",
+        help="model name, or a .keras file or hf://user/repo of any task (default: %(default)s)",
     )
-    parser.add_argument("--weights", help="imagenet, a published tag, hf://user/repo or a file (default: random)")
-    parser.add_argument("--backends", default=",".join(BACKENDS), help="separated by commas (default: %(default)s)")
+    parser.add_argument("--weights", help="imagenet, a published tag, hf://user/repo or a file (default: drawn)")
+    parser.add_argument(
+        "--backends",
+        nargs="+",
+        metavar="BACKEND",
+        default=BACKENDS,
+        help=f"separated by spaces or commas (default: {' '.join(BACKENDS)})",
+    )
     parser.add_argument("--batch-size", type=int, default=8, help="images in the batch (default: %(default)s)")
-    parser.add_argument("--size", type=int, default=224, help="side of the images in pixels (default: %(default)s)")
+    parser.add_argument(
+        "--size", type=int, help="side of the images in pixels (default: what the model was trained for, or else 224)"
+    )
     parser.add_argument("--precision", default="float32", choices=list(TOLERANCES), help="(default: %(default)s)")
     parser.add_argument("--steps", type=int, default=20, help="timed calls and steps of fit (default: %(default)s)")
     parser.add_argument("--images", metavar="FOLDER", help="folder of images (default: noise)")
@@ -28,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     report = compare_backends(
         args.model,
         weights=args.weights,
-        backends=args.backends.split(","),
+        backends=[name for names in args.backends for name in names.split(",") if name],
         batch_size=args.batch_size,
         size=args.size,
         precision=args.precision,

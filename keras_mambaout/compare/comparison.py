@@ -12,8 +12,8 @@ from keras_mambaout.compare import models
 from keras_mambaout.compare.differences import TOLERANCES, compare_results, disagreements
 from keras_mambaout.compare.report import check_can_draw, write_report
 from keras_mambaout.compare.run import BACKENDS, Run
+from keras_mambaout.compare.tasks import task_of
 from keras_mambaout.config import VARIANTS
-from keras_mambaout.models.registry import create_model
 from keras_mambaout.models.saved import SUFFIX, local_path, names_saved_model
 from keras_mambaout.preprocessing.imagenet import resize_and_center_crop
 from keras_mambaout.preprocessing.reading import load_image
@@ -24,9 +24,9 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 def compare_backends(
     model: str = "mambaout_tiny",
     weights: str | os.PathLike | None = None,
-    backends: Sequence[str] = BACKENDS,
+    backends: str | Sequence[str] = BACKENDS,
     batch_size: int = 8,
-    size: int = 224,
+    size: int | None = None,
     precision: str = "float32",
     steps: int = 20,
     images: str | os.PathLike | None = None,
@@ -40,50 +40,78 @@ def compare_backends(
     Each backend runs in its own process. Forward passes and train steps are timed in turn, A B C A B C, so that
     a busy machine slows all backends alike; the first call, which compiles, is reported separately.
 
+    A forward pass is `predict_on_batch`, a train step `train_on_batch` with the losses that the model is trained with
+    and AdamW. Labels are drawn from a fixed seed: boxes, classes and masks for a detector, label maps for a `UperNet`,
+    classes for a classifier (or its folders of `images`). Dropout and drop path are off, since each backend would
+    drop something else. Any functional model that is none of these, such as a backbone, gets the mean squared error
+    to random targets.
+
+    Compared are the outputs of all layers in the model's order, the gradients of the model's loss, and the losses of
+    `fit`. Of a detector the outputs are compared before they are decoded, and the second stage of a `MaskRCNN` with
+    given boxes: which boxes come first, and which of two that overlap is dropped, may depend on rounding. In training,
+    a `MaskRCNN` and KerasCV's YOLOv8 make such choices too; should one of them fall differently, gradients and losses
+    differ by more than is allowed, at few weights or in one step.
+
     Args:
         model: One of `list_models()`, a model of `keras.applications` such as `"ConvNeXtTiny"`, or
-            an address for `load_model`, such as a `.keras` file, which brings its own weights and precision.
+            an address for `load_model`, such as a `.keras` file, which brings its own weights and precision: a
+            classifier, `MaskRCNN`, `UperNet`, a detector of `keras_mambaout.integrations`, or another functional
+            model of images.
         weights: As for `create_model`. `None` draws random ones, the same for all backends.
-        backends: Names among `"tensorflow"`, `"jax"`, `"torch"`. One that is not installed or
-            fails becomes a row of the report that says so.
+        backends: Names among `"tensorflow"`, `"jax"`, `"torch"`, a list or separated by commas. One that is not
+            installed or fails becomes a row of the report that says so.
         batch_size: Images in the batch.
-        size: Height and width of the images in pixels.
+        size: Height and width of the images in pixels, 32 or more. `None` is what the model was trained for
+            (`model.inference_settings`: a classifier's image size, a detector's shortest edge, the crop of a
+            `UperNet`), or else 224.
         precision: `"float32"` or `"mixed_bfloat16"`.
         steps: How many forward passes and train steps are timed, and how many steps of `model.fit` are compared.
         images: Folder of images, with or without a subfolder for each class; `None` takes random noise.
         output: Folder for `compare.json`, `compare.md` and `compare.png`; `None` writes nothing.
         learning_rate: Learning rate of AdamW.
         tolerance: `{"layers": ..., "gradients": ..., "losses": ...}`, differences relative to the
-            largest value; those left out are `compare.TOLERANCES[precision]`.
+            largest value (of a gradient, or a tenth of the largest of its layer); those left out are
+            `compare.TOLERANCES[precision]`, but 5e-2 for the gradients of a `UperNet`, whose batch normalisation
+            over few images magnifies rounding, and of a `MaskRCNN`, which draws its samples from what it predicts.
         verbose: Whether to show a progress bar.
 
     Returns:
-        The report, which is also what `compare.json` holds: `backends` (for each either `error`, or versions,
+        The report, which is also what `compare.json` holds: `task`, `weights` (`"drawn"`, a published name or a file),
+        `size` and the other arguments, `backends` (for each either `error`, or versions,
         device, times in seconds, images/s, peak memory in bytes, losses), `differences` (for each
         pair of backends: outputs, every layer, every gradient, losses), `disagreements` (sentences)
         and `agree`. Outputs are logits where the model can give them.
 
     Raises:
-        ValueError: If an argument is outside what is listed above, no image can be read, or no
-            backend could run.
+        ValueError: If an argument is outside what is listed above, the model is of a kind that cannot be compared,
+            no image can be read, or no backend could run.
         ImportError: If `output` is given and matplotlib is not installed.
 
     Example:
     ```python
     report = keras_mambaout.compare_backends("mambaout_femto", batch_size=4, steps=5, output="compare")
     report["backends"]["jax"]["forward"]["median_s"]
+    keras_mambaout.compare_backends("upernet.keras", backends="jax,torch", batch_size=2)
     ```
     """
-    backends = list(dict.fromkeys(backends))
-    _check_arguments(model, weights, backends, batch_size, size, precision, steps, tolerance)
+    backends = list(dict.fromkeys(backends.split(",") if isinstance(backends, str) else backends))
+    _check_arguments(model, weights, backends, batch_size, precision, steps, tolerance)
     if output is not None:
         check_can_draw()
-    allowed = {**TOLERANCES[precision], **(tolerance or {})}
+    path = local_path(model)  # downloaded once
+    instance = models.build_model(path, size, weights)
+    task = task_of(instance)
+    shape = models.image_shape(task.network, model, size, getattr(instance, "inference_settings", None))
+    if names_saved_model(model):
+        precision = models.precision_of(task.network)
+    usual = {kind: max(value, task.least_tolerance.get(kind, 0.0)) for kind, value in TOLERANCES[precision].items()}
+    allowed = {**usual, **(tolerance or {})}
     report: dict[str, Any] = {
         "model": model,
-        "weights": None if weights is None else str(weights),
+        "task": task.name,
+        "weights": models.weights_name(model, weights),
         "batch_size": batch_size,
-        "size": size,
+        "size": shape[0],
         "precision": precision,
         "steps": steps,
         "images": None if images is None else str(images),
@@ -94,9 +122,9 @@ def compare_backends(
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         arguments = {
-            "model": local_path(model),  # downloaded once
-            "batch": _write_batch(folder / "batch.npz", images, batch_size, size),
-            "weights": _write_weights(folder / "model.weights.h5", model, weights, size),
+            "model": path,
+            "batch": _write_batch(folder / "batch.npz", images, (batch_size, *shape)),
+            "weights": _write_weights(folder / "model.weights.h5", model, instance),
             "precision": precision,
             "learning_rate": learning_rate,
         }
@@ -117,11 +145,11 @@ def compare_backends(
     return report
 
 
-def _check_arguments(model, weights, backends, batch_size, size, precision, steps, tolerance):
+def _check_arguments(model, weights, backends, batch_size, precision, steps, tolerance):
     unknown = [backend for backend in backends if backend not in BACKENDS]
     if unknown or not backends:
         raise ValueError(f"`backends` must be among {', '.join(BACKENDS)}, got {', '.join(unknown) or 'none'}.")
-    for name, value in (("batch_size", batch_size), ("size", size), ("steps", steps)):
+    for name, value in (("batch_size", batch_size), ("steps", steps)):
         if value < 1:
             raise ValueError(f"`{name}` must be 1 or more, got {value}.")
     if precision not in TOLERANCES:
@@ -137,12 +165,14 @@ def _check_arguments(model, weights, backends, batch_size, size, precision, step
         raise ValueError(f"`weights` are for the models of list_models(), and the model is {model}: leave them out.")
 
 
-def _write_batch(path, images, batch_size, size):
-    """Writes `images` (B, size, size, 3), 0-255, and integer `labels`; returns the path."""
+def _write_batch(path, images, shape):
+    """Writes `images` of this shape `(B, H, W, C)`, 0-255, and integer `labels`; returns the path."""
+    batch_size, size, _, channels = shape
     if images is None:
-        rng = np.random.default_rng(0)
-        pixels = rng.uniform(0, 255, (batch_size, size, size, 3)).astype("float32")
+        pixels = np.random.default_rng(0).uniform(0, 255, shape)
         labels = np.arange(batch_size)
+    elif channels != 3:
+        raise ValueError(f"`images` are RGB, and the model takes {channels} channels: leave them out.")
     else:
         folder = pathlib.Path(images)
         files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
@@ -157,14 +187,9 @@ def _write_batch(path, images, batch_size, size):
     return str(path)
 
 
-def _write_weights(path, model, weights, size):
+def _write_weights(path, model, instance):
     """Writes the weights that all workers load; returns the path, `None` for a saved model, which has its own."""
     if names_saved_model(model):
         return None
-    shape = (size, size, 3)
-    if weights is None:
-        instance = models.build_model(model, shape)
-    else:
-        instance = create_model(model, weights=weights, input_shape=shape, classifier_activation=None)
     instance.save_weights(path)
     return str(path)

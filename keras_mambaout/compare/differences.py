@@ -13,19 +13,51 @@ TOLERANCES = {
 }
 
 
-def relative_difference(a: np.ndarray, b: np.ndarray) -> float:
-    """Returns `max |a - b| / max |b|`; infinite if a value is not finite, and `max |a - b|` if `b` is all zeros."""
+LAYER_SHARE = 0.1
+
+
+def relative_difference(a: np.ndarray, b: np.ndarray, least: float = 0.0) -> float:
+    """Returns `max |a - b| / max |b|`; infinite if a value is not finite, and `max |a - b|` if `b` is all zeros.
+
+    If `max |b|` is less than `least`, the difference is relative to that.
+    """
     if a.shape != b.shape or not (np.isfinite(a).all() and np.isfinite(b).all()):
         return float("inf")
-    scale = np.abs(b).max(initial=0.0)
-    return float(np.abs(a - b).max(initial=0.0) / (scale if scale > 0 else 1.0))
+    scale = max(_largest(b), least)
+    return _largest(a - b) / (scale if scale > 0 else 1.0)
 
 
 def compare_arrays(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> dict[str, float]:
     """Returns the relative difference of each array of two dictionaries; infinite if one of them lacks it."""
+    return _compare(first, second, {})
+
+
+def compare_gradients(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """As `compare_arrays`, for `{"0001 layer/weight": gradient}`: relative to at least a tenth of the layer's largest.
+
+    Some gradients are zero but for rounding, such as that of a bias which a batch normalisation subtracts again.
+    """
+    largest: dict[str, float] = {}
+    for name, gradient in second.items():
+        layer = _layer_of(name)
+        largest[layer] = max(largest.get(layer, 0.0), _largest(gradient))
+    return _compare(first, second, {name: LAYER_SHARE * largest[_layer_of(name)] for name in second})
+
+
+def _compare(first, second, least):
     missing = np.array([np.nan])
-    names = sorted(first.keys() | second.keys())
-    return {name: relative_difference(first.get(name, missing), second.get(name, missing)) for name in names}
+    return {
+        name: relative_difference(first.get(name, missing), second.get(name, missing), least.get(name, 0.0))
+        for name in sorted(first.keys() | second.keys())
+    }
+
+
+def _layer_of(name):
+    return name.split(" ", 1)[1].rpartition("/")[0]
+
+
+def _largest(values):
+    return float(np.abs(values).max(initial=0.0))
 
 
 def compare_results(results: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -36,7 +68,7 @@ def compare_results(results: Mapping[str, Mapping[str, Any]]) -> list[dict[str, 
 
     Returns:
         A list of `{"backends": [a, b], "layers": {...}, "outputs": float, "gradients": {...},
-        "losses": float}`; `outputs` is the last layer's difference.
+        "losses": float}`; `outputs` is the largest difference of the last layer.
     """
     pairs = []
     for a, b in itertools.combinations(results, 2):
@@ -46,8 +78,8 @@ def compare_results(results: Mapping[str, Mapping[str, Any]]) -> list[dict[str, 
             {
                 "backends": [a, b],
                 "layers": layers,
-                "outputs": layers[max(layers)],
-                "gradients": compare_arrays(results[a]["gradients"], results[b]["gradients"]),
+                "outputs": max(value for name, value in layers.items() if name.split()[0] == max(layers).split()[0]),
+                "gradients": compare_gradients(results[a]["gradients"], results[b]["gradients"]),
                 "losses": losses,
             }
         )

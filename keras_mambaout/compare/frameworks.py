@@ -63,7 +63,7 @@ def value_and_gradients(
     Args:
         model: A built layer or model.
         x: A batch of inputs.
-        scalar_of: Function of the model's outputs, in `keras.ops`.
+        scalar_of: Function of the model's outputs, in `keras.ops`; it may call the model's parts.
 
     Returns:
         `(value, {variable.path: NumPy array, or None where nothing depends on the variable})`.
@@ -83,11 +83,9 @@ def _tensorflow_gradients(model, x, scalar_of):
 
 
 def _jax_gradients(model, x, scalar_of):
-    non_trainable = [variable.value for variable in model.non_trainable_variables]
-
-    def function(trainable):
-        outputs, _ = model.stateless_call(trainable, non_trainable, x, training=True)
-        return scalar_of(outputs)
+    def function(values):
+        with keras.StatelessScope(state_mapping=list(zip(model.trainable_variables, values, strict=True))):
+            return scalar_of(model(x, training=True))
 
     gradient_function = framework.jit(framework.value_and_grad(function))
     return gradient_function([variable.value for variable in model.trainable_variables])

@@ -1,92 +1,112 @@
-"""Which models can be compared: how they are built, their losses, and the outputs of their layers."""
+"""Which models can be compared, and how they are built."""
 
-from collections.abc import Callable, Sequence
+import os
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_mambaout.config import VARIANTS
 from keras_mambaout.models.registry import create_model
 from keras_mambaout.models.saved import load_model, names_saved_model
+from keras_mambaout.weights.pretrained import PublishedWeights, resolve_weights
+
+DEFAULT_SIZE = 224
+MIN_SIZE = 32
+SIZES = ("image_size", "crop_size", "shortest_edge")  # of a model's `inference_settings`
+RATES = ("rate", "dropout_rate", "drop_path_rate")  # of what each backend would draw differently
 
 
-def build_model(model: str, input_shape: Sequence[int]) -> keras.Model:
-    """Builds a model with random weights, or loads a saved one.
+def build_model(model: str, size: int | None, weights: str | os.PathLike | None = None) -> keras.Model:
+    """Builds a model, or loads a saved one; dropout and drop path are off.
 
     Args:
         model: A name of `list_models()`, built with logits as output; a model of
-            `keras.applications`, such as `"ConvNeXtTiny"`; the path of a `.keras` file; or `"hf://user/repo"`.
-        input_shape: `(H, W, 3)`, the shape of one image.
+            `keras.applications`, such as `"ConvNeXtTiny"`; or an address for `load_model`.
+        size: Height and width of the images; `None` for any size where the model can take it.
+        weights: As for `create_model`; for the models of `list_models()`.
 
     Raises:
-        ValueError: If there is no such model.
+        ValueError: If there is no such model, or the file cannot be loaded.
     """
     if names_saved_model(model):
-        return _network(load_model(model))
+        return without_dropout(_load(model))
     if model in VARIANTS:
-        return create_model(model, weights=None, input_shape=tuple(input_shape), classifier_activation=None)
+        return create_model(model, weights=weights, input_shape=(size, size, 3), classifier_activation=None)
     application = getattr(keras.applications, model, None)
     if application is None or not model[0].isupper():
         raise ValueError(
             f"There is no model {model!r}: give one of {', '.join(VARIANTS)}, a model of keras.applications "
             "such as ConvNeXtTiny, the path of a .keras file, or hf://user/repo."
         )
-    return application(weights=None, input_shape=tuple(input_shape), classifier_activation=None)
+    shape = (size or DEFAULT_SIZE, size or DEFAULT_SIZE, 3)
+    return without_dropout(application(weights=None, input_shape=shape, classifier_activation=None))
 
 
-def _network(model):
-    """Returns the network of a detector, from images to its heads; any other model as it is."""
-    if not hasattr(model, "bounding_box_format"):
+def without_dropout(model: keras.Model) -> keras.Model:
+    """Returns the model with dropout and drop path switched off: each backend would drop something else."""
+    config = model.get_config()
+    calm = _without_rates(config)
+    if calm == config:
         return model
-    return keras.Model(model.inputs[0], model.output, name=model.name)
+    twin = type(model).from_config(calm)
+    twin.set_weights(model.get_weights())
+    return twin
 
 
-def loss_and_targets(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> tuple[keras.losses.Loss, Any]:
-    """Returns the loss a model is trained with, and its targets.
+def image_shape(network: keras.Model, model: str, size: int | None, settings: Any) -> tuple[int, int, int]:
+    """Returns `(H, W, C)` of the images that a model is compared with.
 
-    A classifier, which has one output `(B, classes)`, gets the cross entropy with `labels` modulo
-    `classes`. Any other model gets the mean squared error of each of its outputs and random targets
-    (with targets of zero, the gradient of a normalised output would be rounding errors alone).
+    Args:
+        network: Functional model that takes the images.
+        model: What the user gave as model, for messages.
+        size: What the user gave as size.
+        settings: The model's `inference_settings`, or `None`.
+
+    Raises:
+        ValueError: If the model takes no such images.
     """
-    outputs = model.predict_on_batch(images)
-    if isinstance(outputs, np.ndarray) and outputs.ndim == 2:
-        probabilities = outputs.min() >= 0 and np.allclose(outputs.sum(axis=-1), 1, atol=1e-2)
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=not probabilities)
-        return loss, labels % outputs.shape[-1]
-    rng = np.random.default_rng(0)
-    targets = keras.tree.map_structure(lambda output: rng.normal(size=output.shape).astype("float32"), outputs)
-    return keras.losses.MeanSquaredError(), targets
+    *fixed, channels = network.inputs[0].shape[1:]
+    if None in fixed:
+        known = (getattr(settings, name, None) for name in SIZES)
+        known = (min(side) if isinstance(side, tuple) else side for side in known)
+        size = size or next((side for side in known if isinstance(side, int)), DEFAULT_SIZE)
+        if size < MIN_SIZE:
+            raise ValueError(f"`size` must be {MIN_SIZE} or more, got {size}.")
+        return size, size, channels
+    height, width = fixed
+    if height != width:
+        raise ValueError(f"{model} takes images of {height} x {width} pixels; only square ones can be compared.")
+    if size not in (None, height):
+        raise ValueError(f"{model} takes images of {height} x {width} pixels, got size={size}: leave out `size`.")
+    return height, width, channels
 
 
-def layer_outputs(model: keras.Model, images: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns `{"001 stem": array, ...}`: the output of each layer, in the model's order, in float32.
-
-    Of a model that is not functional, only its outputs are there.
-    """
-    if not getattr(model, "operations", None):
-        names, outputs = [model.name], [model.predict_on_batch(images)]
-    else:
-        names, tensors = [], []
-
-        def call(layer, *args, **kwargs):
-            output = layer(*args, **kwargs)
-            names.append(layer.name)
-            tensors.append(output)
-            return output
-
-        graph = keras.models.clone_model(model, call_function=call, clone_function=lambda layer: layer)
-        outputs = keras.Model(graph.inputs, tensors).predict_on_batch(images)
-    arrays = {}
-    for index, (name, output) in enumerate(zip(names, outputs, strict=True), start=1):
-        parts = keras.tree.flatten(output)
-        for part, array in enumerate(parts):
-            suffix = f" {part}" if len(parts) > 1 else ""
-            arrays[f"{index:03d} {name}{suffix}"] = np.asarray(array, "float32")
-    return arrays
+def precision_of(network: keras.Model) -> str:
+    """Returns the precision, `"float32"` or `"mixed_bfloat16"`, whose tolerances fit a saved model."""
+    return "float32" if all(layer.compute_dtype == "float32" for layer in network.layers) else "mixed_bfloat16"
 
 
-def total_loss(loss: Callable[[Any, Any], Any], targets: Any, outputs: Any) -> Any:
-    """Returns the scalar that `fit` minimises: the sum of the loss over all outputs."""
-    pairs = zip(keras.tree.flatten(targets), keras.tree.flatten(outputs), strict=True)
-    return sum(loss(target, output) for target, output in pairs)
+def weights_name(model: str, weights: str | os.PathLike | None) -> str:
+    """Returns where a model's weights are from: a saved model, published ones by name, a file, or `"drawn"`."""
+    if names_saved_model(model):
+        return model
+    if weights is None:
+        return "drawn"
+    source = resolve_weights(weights, model)
+    return source.name if isinstance(source, PublishedWeights) else str(source)
+
+
+def _load(path):
+    try:
+        return load_model(path)
+    except TypeError as error:  # a class that Keras cannot find
+        raise ValueError(f"{path} cannot be loaded: {str(error).strip().splitlines()[0]}") from error
+
+
+def _without_rates(config):
+    if isinstance(config, dict):
+        return {
+            key: 0.0 if key in RATES and isinstance(value, float) else _without_rates(value)
+            for key, value in config.items()
+        }
+    return type(config)(map(_without_rates, config)) if isinstance(config, (list, tuple)) else config

@@ -23,8 +23,8 @@ def check_can_draw() -> None:
 def format_report(report: Mapping[str, Any]) -> str:
     """Returns the tables and sentences of a report, as Markdown that reads well in a terminal."""
     lines = [
-        f"{report['model']}, batch {report['batch_size']} of {report['size']}x{report['size']}, {report['precision']}, "
-        f"weights {report['weights'] or 'random'}, images {report['images'] or 'noise'}; "
+        f"{report['model']} ({report['task']}), batch {report['batch_size']} of {report['size']}x{report['size']}, "
+        f"{report['precision']}, weights {_origin(report['weights'])}, images {report['images'] or 'noise'}; "
         f"medians of {report['steps']} interleaved calls (quartiles), times in ms",
         "",
     ]
@@ -82,6 +82,10 @@ def _finite(value):
     if isinstance(value, list):
         return [_finite(item) for item in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _origin(weights):
+    return weights if weights == "drawn" else f"of {weights}"
 
 
 def _ms(seconds):

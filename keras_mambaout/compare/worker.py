@@ -13,7 +13,9 @@ import numpy as np
 
 import keras_mambaout
 from keras_mambaout.compare import frameworks, models
+from keras_mambaout.compare.layer_outputs import layer_outputs
 from keras_mambaout.compare.protocol import serve
+from keras_mambaout.compare.tasks import task_of
 from keras_mambaout.layers import kernels
 
 
@@ -46,35 +48,42 @@ class KerasWorker:
 
         Args:
             model: As `compare.models.build_model` takes it.
-            batch: `.npz` file with `images` and `labels`.
+            batch: `.npz` file with `images`, and `labels`, the classes for a classifier; other tasks draw theirs.
             weights: `.weights.h5` file, `None` to keep the model's own.
             precision: Dtype policy.
             learning_rate: Learning rate of AdamW.
         """
         keras.config.set_dtype_policy(precision)
         with np.load(batch) as arrays:
-            self.images, self.labels = arrays["images"], arrays["labels"]
-        self.learning_rate = learning_rate
+            self.images, classes = arrays["images"], arrays["labels"]
         start = time.perf_counter()
-        self.model = models.build_model(model, self.images.shape[1:])
+        self.model = models.build_model(model, self.images.shape[1])
         seconds = time.perf_counter() - start
         if weights is not None:
             self.model.load_weights(weights)
-        self.start_values = self.model.get_weights()
-        self.loss, self.targets = models.loss_and_targets(self.model, self.images, self.labels)
-        self._compile()
+        self.task = task_of(self.model)
+        self.labels = self.task.labels(self.images, classes)
+        self.model.compile(optimizer=keras.optimizers.AdamW(learning_rate), **self.task.losses(self.images))
+        self.model.optimizer.build(self.model.trainable_variables)
+        self.remember()
         return seconds
 
+    def remember(self) -> None:
+        """Remembers the state of the model and its optimizer, which `layers`, `gradients` and `fit` begin with."""
+        variables = [*self.model.variables, *self.model.optimizer.variables]
+        self.start_values = [(variable, variable.numpy()) for variable in variables]
+
     def layers(self, folder: str) -> None:
-        """Writes the output of every layer to `BACKEND_layers.npz`, named as by `models.layer_outputs`."""
+        """Writes the output of every layer to `BACKEND_layers.npz`, named as by `layer_outputs`."""
         self._restore()
-        np.savez(f"{folder}/{frameworks.BACKEND}_layers.npz", **models.layer_outputs(self.model, self.images))
+        np.savez(f"{folder}/{frameworks.BACKEND}_layers.npz", **layer_outputs(self.task, self.images))
 
     def gradients(self, folder: str) -> None:
-        """Writes the gradient of the loss for every trainable weight to `BACKEND_gradients.npz`."""
+        """Writes the gradient of the model's loss for every trainable weight to `BACKEND_gradients.npz`."""
         self._restore()
+        x, y = keras.tree.map_structure(keras.ops.convert_to_tensor, (self.images, self.labels))
         _, grads = frameworks.value_and_gradients(
-            self.model, self.images, lambda outputs: models.total_loss(self.loss, self.targets, outputs)
+            self.model, x, lambda outputs: self.model.compute_loss(x, y, outputs, training=True)
         )
         numbered = enumerate(((path, grad) for path, grad in grads.items() if grad is not None), start=1)
         arrays = {f"{number:04d} {path}": grad for number, (path, grad) in numbered}
@@ -84,7 +93,7 @@ class KerasWorker:
         """Trains on the batch with `model.fit`, one step per epoch; returns the loss of each step."""
         self._restore()
         history = self.model.fit(
-            self.images, self.targets, batch_size=len(self.images), epochs=steps, shuffle=False, verbose=0
+            self.images, self.labels, batch_size=len(self.images), epochs=steps, shuffle=False, verbose=0
         )
         return [float(loss) for loss in history.history["loss"]]
 
@@ -97,7 +106,7 @@ class KerasWorker:
     def train_step(self) -> float:
         """Returns the seconds of one `train_on_batch`, until the new weights are computed."""
         start = time.perf_counter()
-        self.model.train_on_batch(self.images, self.targets)
+        self.model.train_on_batch(self.images, self.labels)
         frameworks.synchronize(self.model)
         return time.perf_counter() - start
 
@@ -106,12 +115,8 @@ class KerasWorker:
         return frameworks.peak_memory()
 
     def _restore(self):
-        """Sets the weights and the optimizer back to what they were before the first train step."""
-        self.model.set_weights(self.start_values)
-        self._compile()
-
-    def _compile(self):
-        self.model.compile(optimizer=keras.optimizers.AdamW(self.learning_rate), loss=self.loss)
+        for variable, value in self.start_values:
+            variable.assign(value)
 
 
 def serve_worker(worker: KerasWorker) -> None:

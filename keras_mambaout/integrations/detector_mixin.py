@@ -1,7 +1,7 @@
 """What the detectors of both KerasCV and KerasHub lack."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -31,6 +31,7 @@ class DetectorMixin(InferenceSettingsMixin, LabelCheckMixin):
 
     size_multiple = 32
     class_name = "classes"  # what the library calls the classes of boxes
+    default_losses: ClassVar[dict[str, str]] = {}  # what `compile` needs besides the optimizer
 
     def __init__(
         self, *args: Any, inference_settings: DetectionSettings | Mapping | None = None, **kwargs: Any

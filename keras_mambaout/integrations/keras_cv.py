@@ -18,7 +18,7 @@ What KerasCV 0.9.0 gets wrong with current Keras is worked around here and in `d
 """
 
 import os
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 
@@ -42,6 +42,8 @@ LEVELS = (3, 4, 5)  # of the backbone, which both heads read
 class RetinaNet(DetectorMixin, keras_cv.models.RetinaNet):
     """`keras_cv.models.RetinaNet` for images of any size; see `retinanet`."""
 
+    default_losses: ClassVar[dict[str, str]] = {"box_loss": "smoothl1", "classification_loss": "focal"}
+
     def call(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         inputs = inputs if isinstance(inputs, dict) else {"images": inputs}
         return super().call(inputs, *args, **kwargs)
@@ -50,6 +52,8 @@ class RetinaNet(DetectorMixin, keras_cv.models.RetinaNet):
 @keras.saving.register_keras_serializable(f"{PACKAGE}.keras_cv")
 class YOLOV8Detector(DetectorMixin, keras_cv.models.YOLOV8Detector):
     """`keras_cv.models.YOLOV8Detector` for images of any size; see `yolov8_detector`."""
+
+    default_losses: ClassVar[dict[str, str]] = {"box_loss": "ciou", "classification_loss": "binary_crossentropy"}
 
 
 def retinanet(

@@ -10,7 +10,7 @@ class WrongWorker(KerasWorker):
         seconds = super().build(*args, **kwargs)
         variable = self.model.get_layer(sys.argv[1]).trainable_variables[-1]
         variable.assign(1.1 * variable.numpy() + 0.1)
-        self.start_values = self.model.get_weights()
+        self.remember()
         return seconds
 
 

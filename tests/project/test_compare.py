@@ -1,4 +1,4 @@
-"""`compare_backends` on all three backends: its numbers recomputed, its failures and disagreements found."""
+"""`compare_backends`: its numbers recomputed, its failures and disagreements found, every kind of model."""
 
 import json
 import sys
@@ -6,16 +6,23 @@ import sys
 import keras
 import numpy as np
 import pytest
+import small_segmenter
 from paths import ROOT
 from PIL import Image
 
 import keras_mambaout
 from keras_mambaout.cli import main
 from keras_mambaout.compare import compare_backends, run
-from keras_mambaout.compare.differences import relative_difference
-from keras_mambaout.integrations.keras_cv import retinanet
+from keras_mambaout.compare.differences import compare_gradients, relative_difference
+from keras_mambaout.compare.labels import draw_label_maps, draw_masks, draw_objects
+from keras_mambaout.compare.models import image_shape, weights_name, without_dropout
+from keras_mambaout.detection import mask_rcnn
+from keras_mambaout.detection.labels import ObjectLabels
+from keras_mambaout.inference_settings import ClassificationSettings, DetectionSettings, SegmentationSettings
+from keras_mambaout.integrations import keras_cv, keras_hub
+from keras_mambaout.segmentation.labels import LabelMaps
 
-SETTINGS = {"batch_size": 3, "size": 64, "steps": 3}
+SETTINGS = {"batch_size": 3, "steps": 3}
 
 
 @pytest.fixture(scope="module")
@@ -107,36 +114,139 @@ def test_relative_difference():
     assert relative_difference(np.ones(2), np.ones(3)) == float("inf")
 
 
-def test_a_wrong_backend_is_found_and_its_first_layer_named(saved, tmp_path, capsys, monkeypatch):
+def test_gradients_that_are_rounding_errors_count_little():
+    """That of a bias which the next layer subtracts again, beside the gradient of its layer's kernel."""
+    first = {"1 a/kernel": np.ones(2), "2 a/bias": np.array([1e-8]), "3 b/bias": np.array([1e-8])}
+    second = {**first, "2 a/bias": np.array([-1e-8]), "3 b/bias": np.array([-1e-8])}
+    assert compare_gradients(first, second) == {"1 a/kernel": 0.0, "2 a/bias": pytest.approx(2e-7), "3 b/bias": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("shape", "settings", "given", "found"),
+    [
+        ((None, None, 3), None, None, (224, 224, 3)),
+        ((None, None, 3), None, 64, (64, 64, 3)),
+        ((None, None, 1), ClassificationSettings(image_size=288), None, (288, 288, 1)),
+        ((None, None, 3), DetectionSettings(shortest_edge=800), None, (800, 800, 3)),
+        ((None, None, 3), DetectionSettings(image_size=(480, 640)), None, (480, 480, 3)),
+        ((None, None, 3), SegmentationSettings(crop_size=256, shortest_edge=512), None, (256, 256, 3)),
+        ((None, None, 3), SegmentationSettings(crop_size="photo", shortest_edge=320), None, (320, 320, 3)),
+        ((None, None, 3), SegmentationSettings(crop_size=256), 96, (96, 96, 3)),
+        ((64, 64, 3), ClassificationSettings(image_size=288), None, (64, 64, 3)),
+        ((64, 64, 3), None, 96, "takes images of 64 x 64 pixels, got size=96"),
+        ((64, 96, 3), None, None, "only square ones"),
+        ((None, None, 3), None, 16, "32 or more"),
+    ],
+)
+def test_size_is_that_of_the_model(shape, settings, given, found):
+    images = keras.Input(shape)
+    network = keras.Model(images, keras.layers.Identity()(images))
+    arguments = network, "mine.keras", given, settings
+    if isinstance(found, str):
+        with pytest.raises(ValueError, match=found):
+            image_shape(*arguments)
+    else:
+        assert image_shape(*arguments) == found
+
+
+def test_labels_are_valid():
+    """For each of the models' own rules, which are those of `fit`."""
+    shape = (3, 64, 96, 3)
+    objects = {**draw_objects(shape, 5, "rel_yxyx"), "masks": draw_masks(shape)}
+    ObjectLabels(5, masks=True).check_shapes(np.zeros(shape), objects)
+    ObjectLabels(5).check(objects)
+    top, left, bottom, right = np.moveaxis(objects["boxes"], -1, 0)
+    assert min(top.min(), left.min()) >= 0 and max(bottom.max(), right.max()) <= 1
+    assert (bottom - top).min() >= 0.19 and (right - left).min() >= 0.19
+    maps = draw_label_maps(shape, 4, ignore_index=255)
+    LabelMaps(4).check(maps)
+    assert maps.shape == shape[:3] and set(np.unique(maps)) == {0, 1, 2, 3, 255}
+
+
+def test_dropout_is_off():
+    images = keras.Input((32, 32, 3))
+    x = keras.layers.GlobalAveragePooling2D()(keras_mambaout.MambaOutBackbone("mambaout_test", weights=None)(images))
+    model = keras.Model(images, keras.layers.Dropout(0.5)(keras.layers.Dense(8)(x)))
+    calm, image = without_dropout(model), np.ones((1, 32, 32, 3), "float32")
+    before = keras.ops.convert_to_numpy(model(image, training=False))
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(calm(image, training=True)), before)
+    assert without_dropout(calm) is calm
+
+
+@pytest.fixture
+def wrong_torch(monkeypatch):
+    """A function that changes the last weight of a layer in the worker of PyTorch."""
     right = run.keras_worker_command
 
-    def command(backend):
-        wrong = [sys.executable, str(ROOT / "tests" / "helpers" / "wrong_worker.py"), "stages_1_blocks_0"]
-        return (wrong if backend == "torch" else right(backend)[0]), right(backend)[1]
+    def change(layer):
+        def command(backend):
+            wrong = [sys.executable, str(ROOT / "tests" / "helpers" / "wrong_worker.py"), layer]
+            return (wrong if backend == "torch" else right(backend)[0]), right(backend)[1]
 
-    monkeypatch.setattr(run, "keras_worker_command", command)
-    arguments = ["compare", "--model", saved, "--backends", "tensorflow,torch", "--steps", "1", "--size", "64"]
-    arguments += ["--batch-size", "1", "--output", str(tmp_path)]
-    assert main(arguments) == 1
+        monkeypatch.setattr(run, "keras_worker_command", command)
+
+    return change
+
+
+def test_a_wrong_backend_is_found_and_its_first_layer_named(saved, tmp_path, capsys, wrong_torch):
+    wrong_torch("stages_1_blocks_0")
+    arguments = ["compare", "--model", saved, "--backends", "tensorflow,torch", "--steps", "1", "--batch-size", "1"]
+    assert main([*arguments, "--output", str(tmp_path)]) == 1
     printed = capsys.readouterr().out
     assert "tensorflow and torch differ first in the output of layer stages_1_blocks_0" in printed
+    assert f"(classification), batch 1 of 64x64, float32, weights of {saved}, images noise" in printed
     report = json.loads((tmp_path / "compare.json").read_text())
     assert not report["agree"] and "stages_1_blocks_0" in report["disagreements"][0]
 
 
+def test_a_wrong_head_of_upernet_is_found(tmp_path, capsys, wrong_torch):
+    """A model that is not functional, with its own loss: the backbone and the other heads agree."""
+    config = keras_mambaout.MambaOutConfig(depths=(1, 1, 1, 1), dims=(8, 8, 8, 8))
+    path = tmp_path / "upernet.keras"
+    small_segmenter.create(config, dropout_rate=0.1).save(path)
+    wrong_torch("head")
+    arguments = ["compare", "--model", str(path), "--backends", "torch", "tensorflow,torch", "--steps", "1"]
+    assert main([*arguments, "--batch-size", "2", "--size", "32", "--output", str(tmp_path)]) == 1
+    printed = capsys.readouterr().out
+    assert "torch and tensorflow differ first in the output of layer head:" in printed
+    report = json.loads((tmp_path / "compare.json").read_text())
+    (pair,) = report["differences"]
+    names = [name.split(" ", 1)[1] for name in pair["layers"]]
+    assert names[1:3] == ["stem", "stages_0_blocks_0"]
+    assert names[-4:] == ["pyramid_pooling", "auxiliary_head", "head", "logits"]
+    assert {name.split("/")[0].split(" ")[1] for name in pair["gradients"]} >= {"stem", "head", "auxiliary_head"}
+    for row in report["backends"].values():  # every class is as likely, and the auxiliary loss counts 0.4
+        assert row["losses"] == [pytest.approx(1.4 * np.log(4), rel=0.01)]
+
+
+def detector(build, **kwargs):
+    return build("mambaout_test", num_classes=3, weights=None, **kwargs)
+
+
 @pytest.mark.exhaustive
-def test_a_detector(tmp_path):
-    """A model with several outputs and without a loss: its network is compared, layer by layer."""
-    path = tmp_path / "detector.keras"
-    retinanet("mambaout_test", num_classes=3, weights=None).save(path)
-    report = compare_backends(
-        str(path), backends=["tensorflow", "torch"], batch_size=1, size=64, steps=2, verbose=False
-    )
+@pytest.mark.parametrize(
+    ("build", "parts"),
+    [
+        (lambda: detector(mask_rcnn, channels=16, proposals=50, box_samples=32), {"rpn_head": 10, "second_stage": 3}),
+        (lambda: small_segmenter.create(drop_path_rate=0.2), {"auxiliary_head": 1, "logits": 1}),
+        (lambda: detector(keras_hub.retinanet), {"cls_pred": 5, "outputs": 2}),
+        (lambda: detector(keras_cv.retinanet), {"prediction_head": 10, "outputs": 2}),
+        (lambda: detector(keras_cv.yolov8_detector, fpn_depth=1), {"outputs": 2}),
+        (lambda: keras_mambaout.MambaOutBackbone("mambaout_test", weights=None), {"outputs": 1}),
+    ],
+    ids=["mask_rcnn", "upernet", "keras_hub", "keras_cv", "yolov8", "backbone"],
+)
+def test_every_kind_of_model(build, parts, tmp_path):
+    path = tmp_path / "model.keras"
+    build().save(path)
+    report = compare_backends(str(path), batch_size=2, size=64, steps=2, verbose=False)
     assert report["agree"], report["disagreements"]
+    assert [row.get("error") for row in report["backends"].values()] == [None] * 3
     names = [name.split(" ", 1)[1] for name in report["differences"][0]["layers"]]
-    assert sum(name.startswith("prediction_head") for name in names) == 10  # two heads, each on five levels
+    for part, count in parts.items():
+        assert sum(name.startswith(part) for name in names) == count
     first, last = report["backends"]["torch"]["losses"]
-    assert last < first
+    assert last != first  # YOLOv8's targets follow its predictions: its loss need not fall at once
 
 
 def test_a_backend_that_fails_is_a_row(saved, tmp_path, monkeypatch):
@@ -163,12 +273,28 @@ def test_a_backend_that_fails_is_a_row(saved, tmp_path, monkeypatch):
         ({"model": "resnet"}, "There is no model"),
         ({"model": "missing.keras"}, "no file missing.keras"),
         ({"model": "ConvNeXtTiny", "weights": "imagenet"}, "leave them out"),
+        ({"backends": "jax,theano"}, "tensorflow, jax, torch, got theano"),
+        ({"size": 16}, "32 or more"),
         ({"tolerance": {"speed": 1}}, "got speed"),
     ],
 )
 def test_wrong_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         compare_backends(**{"model": "mambaout_test", **arguments})
+
+
+def test_a_model_that_cannot_be_compared(tmp_path):
+    first, second = keras.Input((32, 32, 3)), keras.Input((32, 32, 3))
+    keras.Model([first, second], keras.layers.Add()([first, second])).save(tmp_path / "two.keras")
+    with pytest.raises(ValueError, match="A Functional cannot be compared: give a MaskRCNN, a UperNet"):
+        compare_backends(str(tmp_path / "two.keras"))
+    with pytest.raises(ValueError, match="saved with its own precision"):
+        compare_backends(str(tmp_path / "two.keras"), precision="mixed_bfloat16")
+
+
+def test_where_weights_are_from():
+    assert weights_name("mine.keras", None) == "mine.keras" and weights_name("mambaout_tiny", None) == "drawn"
+    assert weights_name("mambaout_tiny", "imagenet") == "mambaout_tiny.in1k"
 
 
 def test_a_folder_without_images(tmp_path):
