@@ -8,6 +8,7 @@ are imported when they are used: `keras_mambaout.detection.mask_rcnn` or
 import importlib
 from typing import TYPE_CHECKING
 
+from keras_mambaout import backend  # first: it says which backend is missing
 from keras_mambaout import config
 from keras_mambaout.config import MambaOutConfig
 from keras_mambaout.models.factories import (

@@ -41,6 +41,7 @@ print(sorted(name.split(">")[1] for name, cls in after.items()
 """
 FOUNDATION = [
     "arguments",
+    "backend",
     "config",
     "files",
     "inference_settings",
