@@ -40,6 +40,7 @@ def weighted_rows(table, indices, weights):
 
     Only the table gets a gradient. A few of the K at a time, since what is gathered is K times the result.
     """
+    weights = ops.cast(weights, table.dtype)
     at_once = math.isqrt(indices.shape[-1])
     parts = [
         ops.sum(ops.take(table, indices[..., k : k + at_once], axis=0) * weights[..., k : k + at_once, None], axis=-2)
