@@ -4,11 +4,12 @@ import keras
 from keras import ops
 
 from keras_mambaout.layers.common import dense, layer_norm
+from keras_mambaout.layers.composite import CompositeLayer, not_rematerialized
 from keras_mambaout.serialization import serializable
 
 
 @serializable
-class ClassifierHead(keras.layers.Layer):
+class ClassifierHead(CompositeLayer):
     """Global average pooling and a perceptron with one hidden layer of `4 * C` units.
 
     `logits = fc(dropout(LN(GELU(pre_logits(LN(mean(x)))))))`; the `rw` models have no LayerNorm on
@@ -31,18 +32,21 @@ class ClassifierHead(keras.layers.Layer):
     timm's `norm_mlp` head.
     """
 
+    recomputable = False
+
     def __init__(self, classes: int, hidden_norm: bool = True, dropout_rate: float = 0.0, **kwargs):
         super().__init__(**kwargs)
         self.classes = classes
         self.hidden_norm = hidden_norm
         self.dropout_rate = dropout_rate
 
+    @not_rematerialized
     def build(self, input_shape):
         batch, dim = input_shape[0], input_shape[-1]
         dtype = self.dtype_policy
         self.norm = layer_norm("norm", dtype)
         self.norm.build((batch, dim))
-        self.pre_logits = dense(4 * dim, "pre_logits", dtype)
+        self.pre_logits = dense(4 * dim, "pre_logits", self.dtype_of("pre_logits"))
         self.pre_logits.build((batch, dim))
         self.pre_logits_norm = None
         if self.hidden_norm:
@@ -50,7 +54,8 @@ class ClassifierHead(keras.layers.Layer):
             self.pre_logits_norm.build((batch, 4 * dim))
         if self.classes:
             self.dropout = keras.layers.Dropout(self.dropout_rate, dtype=dtype, name="dropout")
-            self.fc = dense(self.classes, "fc", dtype)
+            self.dropout.build((batch, 4 * dim))
+            self.fc = dense(self.classes, "fc", self.dtype_of("fc"))
             self.fc.build((batch, 4 * dim))
 
     def call(self, inputs, training=False):

@@ -3,12 +3,13 @@
 import keras
 
 from keras_mambaout.layers.common import layer_norm
+from keras_mambaout.layers.composite import CompositeLayer
 from keras_mambaout.layers.strided_conv import StridedConv2D
 from keras_mambaout.serialization import serializable
 
 
 @serializable
-class Downsample(keras.layers.Layer):
+class Downsample(CompositeLayer):
     """Strided convolution with a LayerNorm after it (the paper) or before it (the `rw` models).
 
     `y = LN(conv(x))`, or `y = conv(LN(x))` with `norm_first`.
@@ -32,8 +33,9 @@ class Downsample(keras.layers.Layer):
         super().__init__(**kwargs)
         self.dim = dim
         self.norm_first = norm_first
-        self.norm = layer_norm("norm", self.dtype_policy)
-        self.conv = StridedConv2D(dim, dtype=self.dtype_policy, name="conv")
+        with keras.RematScope(mode=None):
+            self.norm = layer_norm("norm", self.dtype_policy)
+            self.conv = StridedConv2D(dim, dtype=self.dtype_policy, name="conv")
 
     def build(self, input_shape):
         self.conv.build(input_shape)

@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_mambaout.layers import kernels
 from keras_mambaout.layers.common import dense, layer_norm
+from keras_mambaout.layers.composite import CompositeLayer, not_rematerialized
 from keras_mambaout.layers.depthwise_conv import DepthwiseConv2D
 from keras_mambaout.layers.layer_scale import LayerScale
 from keras_mambaout.layers.stochastic_depth import StochasticDepth
@@ -14,7 +15,7 @@ from keras_mambaout.serialization import serializable
 
 
 @serializable
-class GatedCNNBlock(keras.layers.Layer):
+class GatedCNNBlock(CompositeLayer):
     """Residual block: a gate multiplies features, some of which went through a depthwise convolution.
 
     ```
@@ -62,6 +63,7 @@ class GatedCNNBlock(keras.layers.Layer):
         self.layer_scale_init = layer_scale_init
         self.drop_path_rate = drop_path_rate
 
+    @not_rematerialized
     def build(self, input_shape):
         dim = input_shape[-1]
         dtype = self.dtype_policy
@@ -70,25 +72,32 @@ class GatedCNNBlock(keras.layers.Layer):
 
         self.norm = layer_norm("norm", dtype)
         self.norm.build(input_shape)
-        self.fc1 = dense(2 * self.hidden_dim, "fc1", dtype)
+        self.fc1 = dense(2 * self.hidden_dim, "fc1", self.dtype_of("fc1"))
         self.fc1.build(input_shape)
         self.conv = DepthwiseConv2D(self.kernel_size, dtype=dtype, name="conv")
         self.conv.build((*input_shape[:-1], self.conv_dim))
-        self.fc2 = dense(dim, "fc2", dtype)
+        self.fc2 = dense(dim, "fc2", self.dtype_of("fc2"))
         self.fc2.build((*input_shape[:-1], self.hidden_dim))
         self.ls = None
         if self.layer_scale_init is not None:
             self.ls = LayerScale(self.layer_scale_init, dtype=dtype, name="ls")
             self.ls.build(input_shape)
         self.drop_path = StochasticDepth(self.drop_path_rate, dtype=dtype, name="drop_path")
+        self.drop_path.build(input_shape)
 
     def call(self, inputs, training=False):
+        return inputs + self.drop_path(self._branch(inputs), training=training)
+
+    def rematerialized_call(self, layer_call, *args, **kwargs):
+        """Computes anew all but the drop path, which draws random numbers."""
+        branch = super().rematerialized_call(self._branch, *args)
+        return lambda inputs, training=False: inputs + self.drop_path(branch(inputs), training=training)
+
+    def _branch(self, inputs):
         x = self.norm(inputs)
-        is_quantized = self.fc1.quantization_mode is not None
+        is_quantized = self.fc1.quantization_mode or self.fc2.quantization_mode
         x = self._mix_tokens(x) if is_quantized else self._mix_tokens_fast(x)
-        if self.ls is not None:
-            x = self.ls(x)
-        return inputs + self.drop_path(x, training=training)
+        return x if self.ls is None else self.ls(x)
 
     def _mix_tokens(self, x):
         """The formula as it stands above. Quantized blocks compute it so: they have no kernel to slice."""
@@ -103,7 +112,8 @@ class GatedCNNBlock(keras.layers.Layer):
         nothing: on all three backends this is the fastest form or within 5 % of it.
         """
         fc1_kernel, fc1_bias, fc2_kernel, fc2_bias = (
-            ops.convert_to_tensor(weight) for weight in (self.fc1.kernel, self.fc1.bias, self.fc2.kernel, self.fc2.bias)
+            ops.convert_to_tensor(weight, self.compute_dtype)
+            for weight in (self.fc1.kernel, self.fc1.bias, self.fc2.kernel, self.fc2.bias)
         )
         plain_dim = self.hidden_dim - self.conv_dim  # hidden channels that no convolution mixes
 

@@ -5,12 +5,13 @@ from collections.abc import Callable
 import keras
 
 from keras_mambaout.layers.common import layer_norm
+from keras_mambaout.layers.composite import CompositeLayer
 from keras_mambaout.layers.strided_conv import StridedConv2D
 from keras_mambaout.serialization import serializable
 
 
 @serializable
-class Stem(keras.layers.Layer):
+class Stem(CompositeLayer):
     """Two strided convolutions that take the image to a quarter of its size.
 
     `y = LN(conv2(act(LN(conv1(x)))))`, the inner LayerNorm only with `mid_norm`.
@@ -37,10 +38,11 @@ class Stem(keras.layers.Layer):
         self.mid_norm = mid_norm
         self.activation = keras.activations.get(activation)
         dtype = self.dtype_policy
-        self.conv1 = StridedConv2D(dim // 2, dtype=dtype, name="conv1")
-        self.norm1 = layer_norm("norm1", dtype) if mid_norm else None
-        self.conv2 = StridedConv2D(dim, dtype=dtype, name="conv2")
-        self.norm2 = layer_norm("norm2", dtype)
+        with keras.RematScope(mode=None):
+            self.conv1 = StridedConv2D(dim // 2, dtype=dtype, name="conv1")
+            self.norm1 = layer_norm("norm1", dtype) if mid_norm else None
+            self.conv2 = StridedConv2D(dim, dtype=dtype, name="conv2")
+            self.norm2 = layer_norm("norm2", dtype)
 
     def build(self, input_shape):
         self.conv1.build(input_shape)

@@ -16,6 +16,7 @@ from keras_mambaout.models.factories import (
     MambaOutBasePlusRW,
 )
 from keras_mambaout.models.saved import load_model
+from keras_mambaout.models.mixins import PortableOptimizer
 from keras_mambaout.models.freezing import freeze_stages
 from keras_mambaout.models.macs import count_macs
 
@@ -36,6 +37,7 @@ __all__ = [
     "MambaOutBaseWideRW",
     "MambaOutBasePlusRW",
     "load_model",
+    "PortableOptimizer",
     "freeze_stages",
     "count_macs",
 ]

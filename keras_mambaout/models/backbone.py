@@ -10,14 +10,17 @@ import keras
 from keras_mambaout import arguments, layers
 from keras_mambaout.config import STAGES, MambaOutConfig, resolve_config
 from keras_mambaout.layers.common import layer_norm
+from keras_mambaout.layers.composite import saved_dtype
 from keras_mambaout.models.freezing import freeze_layers, frozen_layer_names
+from keras_mambaout.models.lora import add_lora
+from keras_mambaout.models.mixins import ModelMixin
 from keras_mambaout.serialization import serializable
 from keras_mambaout.weights.loader import fill
 from keras_mambaout.weights.pretrained import resolve_weights
 
 
 @serializable
-class MambaOutBackbone(keras.Model):
+class MambaOutBackbone(ModelMixin, keras.Model):
     """Stem and four stages of gated CNN blocks, as a functional `keras.Model`.
 
     KerasHub's heads take it as it is, by `pyramid_outputs`, and so do KerasCV's, by
@@ -163,6 +166,28 @@ class MambaOutBackbone(keras.Model):
         """The features of strides 4 to 32, `{"P2": feature, ..., "P5": feature}`, as symbolic tensors."""
         return dict(self._pyramid_outputs)  # JAX cannot compile a model whose output is Keras' tracked dict
 
+    def enable_lora(self, rank: int, target_layer_names: Sequence[str] | None = None) -> None:
+        """Freezes everything and trains LoRA on the dense layers of the blocks, as KerasHub's backbones do.
+
+        `model.save(path)` merges it: the loaded model has the kernels `kernel + a @ b`, the same outputs, no LoRA, and
+        trains as before. Call it before `compile`.
+
+        Args:
+            rank: Rank of the product of matrices that each dense layer learns.
+            target_layer_names: Which dense layers of a block; `None` is both, `("fc1", "fc2")`.
+
+        Raises:
+            ValueError: If an argument is outside what is listed above, or LoRA is enabled already.
+
+        Example:
+        ```python
+        detector.backbone.enable_lora(8)  # the heads of the detector train as usual
+        ```
+
+        Source: [Hu et al., LoRA: Low-rank adaptation of large language models](https://arxiv.org/abs/2106.09685)
+        """
+        add_lora(self, rank, target_layer_names)
+
     def get_config(self) -> dict[str, Any]:
         return {
             "config": dataclasses.asdict(self.config),
@@ -175,7 +200,7 @@ class MambaOutBackbone(keras.Model):
             "pad_to_multiple": self.pad_to_multiple,
             "data_format": self.data_format,
             "frozen_layers": frozen_layer_names(self),
-            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+            "dtype": keras.dtype_policies.serialize(saved_dtype(self)),
             "name": self.name,
             "trainable": self.trainable,
         }

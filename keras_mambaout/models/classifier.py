@@ -1,7 +1,7 @@
 """The MambaOut classifier: a backbone and its head."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -9,16 +9,18 @@ import keras
 from keras_mambaout import arguments, layers
 from keras_mambaout.config import MambaOutConfig
 from keras_mambaout.inference_settings import ClassificationSettings
+from keras_mambaout.layers.composite import saved_dtype
 from keras_mambaout.models.backbone import MambaOutBackbone
 from keras_mambaout.models.freezing import freeze_layers, frozen_layer_names
-from keras_mambaout.models.mixins import InferenceSettingsMixin, OptimizerFirst
+from keras_mambaout.models.lora import add_lora
+from keras_mambaout.models.mixins import InferenceSettingsMixin, ModelMixin
 from keras_mambaout.serialization import serializable
 from keras_mambaout.weights.loader import fill
 from keras_mambaout.weights.pretrained import resolve_weights
 
 
 @serializable
-class MambaOutClassifier(InferenceSettingsMixin, OptimizerFirst, keras.Model):
+class MambaOutClassifier(InferenceSettingsMixin, ModelMixin, keras.Model):
     """A backbone with its classifier head, as one flat functional `keras.Model`.
 
     Its layers are the backbone's layers (`stem`, `stages_0_blocks_0`, ...), then `head` and
@@ -34,6 +36,7 @@ class MambaOutClassifier(InferenceSettingsMixin, OptimizerFirst, keras.Model):
         frozen_layers: Names of layers that are not trained, as a saved model remembers them.
         inference_settings: `ClassificationSettings`: class names, and the size and crop of images. Published weights
             set them, and so does `train`; `model.inference_settings` can be set later too.
+        dtype: Dtype policy of the head; default the backbone's.
         name: Name of the model.
 
     Shapes:
@@ -63,6 +66,7 @@ class MambaOutClassifier(InferenceSettingsMixin, OptimizerFirst, keras.Model):
         weights: str | os.PathLike | None = None,
         frozen_layers: Iterable[str] = (),
         inference_settings: ClassificationSettings | Mapping | None = None,
+        dtype: str | keras.DTypePolicy | None = None,
         name: str = "mambaout_classifier",
         **kwargs,
     ):
@@ -70,13 +74,14 @@ class MambaOutClassifier(InferenceSettingsMixin, OptimizerFirst, keras.Model):
         source = resolve_weights(weights, backbone.config)
         classes = arguments.check_classes(classes)
         dropout_rate = arguments.check_rate("dropout_rate", dropout_rate)
+        dtype = arguments.check_dtype(backbone.dtype_policy if dtype is None else dtype)
 
         # === Functional model ===
         x = layers.ClassifierHead(
             classes,
             hidden_norm=backbone.config.head == "mlp",
             dropout_rate=dropout_rate,
-            dtype=backbone.dtype_policy,
+            dtype=dtype,
             name="head",
         )(backbone.last_stage_output)  # (B, classes)
         outputs = keras.layers.Activation(classifier_activation, dtype=keras.config.floatx(), name="predictions")(x)
@@ -120,6 +125,31 @@ class MambaOutClassifier(InferenceSettingsMixin, OptimizerFirst, keras.Model):
         head = self.get_layer("head").without_classes()
         return keras.Model(self.input, head(self.backbone.last_stage_output), name=f"{self.name}_embedding")
 
+    def enable_lora(self, rank: int, target_layer_names: Sequence[str] | None = None) -> None:
+        """Freezes everything but the head's last layer and trains LoRA on the dense layers of the blocks.
+
+        As `MambaOutBackbone.enable_lora`, which says how it is saved and merged. The last layer, `head/fc`, trains too,
+        since it is new where the number of classes is.
+
+        Example:
+        ```python
+        model = keras_mambaout.MambaOutTiny(classes=5)
+        model.enable_lora(8)
+        model.compile("adamw", "sparse_categorical_crossentropy")
+        model.fit(images, labels)
+        model.save("flowers.keras")
+        merged = keras_mambaout.load_model("flowers.keras")
+        ```
+        """
+        frozen = tuple(frozen_layer_names(self.backbone))
+        add_lora(self, rank, target_layer_names)
+        self.backbone.frozen_without_lora = frozen
+        head = self.get_layer("head")
+        head.trainable = True
+        for part in (head.norm, head.pre_logits, head.pre_logits_norm):
+            if part is not None:
+                part.trainable = False
+
     def get_config(self) -> dict[str, Any]:
         return {
             "backbone": keras.saving.serialize_keras_object(self.backbone),
@@ -129,6 +159,7 @@ class MambaOutClassifier(InferenceSettingsMixin, OptimizerFirst, keras.Model):
             "weights": None,  # a saved model carries its own values
             "frozen_layers": frozen_layer_names(self),
             "inference_settings": self.inference_settings.to_dict(),
+            "dtype": keras.dtype_policies.serialize(saved_dtype(self.get_layer("head"))),
             "name": self.name,
             "trainable": self.trainable,
         }
@@ -137,7 +168,7 @@ class MambaOutClassifier(InferenceSettingsMixin, OptimizerFirst, keras.Model):
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
         config["backbone"] = keras.saving.deserialize_keras_object(config["backbone"], custom_objects=custom_objects)
-        return cls(**config)
+        return cls(**{**config, "dtype": keras.dtype_policies.get(config["dtype"]) if "dtype" in config else None})
 
 
 def gives_logits(model: keras.Model) -> bool | None:

@@ -49,5 +49,10 @@ def freeze_layers(model: keras.Model, names: Iterable[str]) -> None:
 
 
 def frozen_layer_names(model: keras.Model) -> list[str]:
-    """Returns the names of the model's frozen layers that have weights."""
+    """Returns the names of the model's frozen layers that have weights; those that LoRA has frozen do not count.
+
+    LoRA is merged when the model is saved, and the loaded model trains as it did before.
+    """
+    if hasattr(model, "frozen_without_lora"):
+        return list(model.frozen_without_lora)
     return [layer.name for layer in model.layers if layer.weights and not layer.trainable]

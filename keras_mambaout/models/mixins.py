@@ -1,20 +1,45 @@
 """What the package's models do differently from `keras.Model` when they train."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 
 from keras_mambaout.inference_settings import InferenceSettings
+from keras_mambaout.layers.composite import not_rematerialized
 from keras_mambaout.models.label_checks import LabelChecker
 
 
-class OptimizerFirst:
-    """Goes before `keras.Model`: makes the optimizer's variables before the first train step is traced.
+class PortableOptimizer:
+    """Goes before `keras.Model`: what is compiled on one backend and saved is loaded, compiled, on every other.
 
-    Keras would make them within the step, for which TensorFlow traces it twice: the first step of
-    femto took 22 s instead of 11.
+    On PyTorch, `keras.optimizers.AdamW(...)` is of a subclass whose module needs PyTorch, and Keras saves the name of
+    that module. Here the public name is saved; files that were saved before are read that way too.
+
+    Example:
+    ```python
+    @keras.saving.register_keras_serializable("mine")
+    class Model(PortableOptimizer, keras.Model): ...
+    ```
     """
+
+    def get_compile_config(self) -> dict[str, Any]:
+        return _with_public_optimizers(super().get_compile_config())
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        super().compile_from_config(_with_public_optimizers(config))
+
+
+class ModelMixin(PortableOptimizer):
+    """Goes before `keras.Model` in every model of this package.
+
+    - The optimizer's variables are made before the first train step is traced. Keras would make them within the step,
+      for which TensorFlow traces it twice: the first step of femto took 22 s instead of 11.
+    - In a `keras.RematScope`, each layer is computed anew by itself, the model is not once more as a whole.
+    """
+
+    def rematerialized_call(self, layer_call: Callable, *args: Any, **kwargs: Any) -> Callable:
+        return not_rematerialized(layer_call)
 
     def make_train_function(self, force=False):
         if keras.backend.backend() == "tensorflow" and not self.optimizer.built:
@@ -45,7 +70,7 @@ class InferenceSettingsMixin:
         self._inference_settings = self.settings_class.of(settings, self.num_classes)
 
 
-class LabelCheckMixin(OptimizerFirst):
+class LabelCheckMixin(ModelMixin):
     """Base class to put before a model class: labels are checked in every method that takes some.
 
     Subclasses have the property `label_rule`, a `LabelRule`.
@@ -139,6 +164,19 @@ class LabelCheckMixin(OptimizerFirst):
         self.label_rule.check_shapes(images, labels)
         self.label_rule.check(labels)
         return labels
+
+
+def _with_public_optimizers(config):
+    """Returns a saved configuration in which Keras' optimizers, wherever they stand, have their public module."""
+    if isinstance(config, list | tuple):
+        return type(config)(_with_public_optimizers(part) for part in config)
+    if not isinstance(config, dict):
+        return config
+    config = {key: _with_public_optimizers(part) for key, part in config.items()}
+    module, name = str(config.get("module")), config.get("class_name")
+    if module.startswith("keras.") and "optimizers" in module and hasattr(keras.optimizers, str(name)):
+        config |= {"module": "keras.optimizers", "registered_name": None}
+    return config
 
 
 def _with(callbacks, checker):

@@ -15,6 +15,7 @@ from keras_mambaout.weights.hub import HubRepository, download, download_beside,
 from keras_mambaout.weights.pretrained import PublishedWeights, resolve_weights
 from keras_mambaout.weights.timm_config import CONFIG_FILE, read_timm_config
 
+PARAMETERS = ("kernel", "bias", "gamma", "beta")
 logger = logging.getLogger("keras_mambaout")
 
 
@@ -89,7 +90,7 @@ def save_safetensors(model: keras.Model, path: str | os.PathLike) -> None:
         path: File to write; it must end in `.safetensors`.
 
     Raises:
-        ValueError: If the path does not end so, or its folder does not exist.
+        ValueError: If the path does not end so, its folder does not exist, or the model has LoRA or is quantized.
 
     Example:
     ```python
@@ -100,6 +101,7 @@ def save_safetensors(model: keras.Model, path: str | os.PathLike) -> None:
     path = os.fspath(path)
     if not path.endswith(".safetensors"):
         raise ValueError(f"`path` must end in .safetensors, got {path!r}.")
+    _check_plain(model)
     tensors = {}
     for variable in model.weights:
         name, axes = name_map.published_name(variable.path)
@@ -108,8 +110,23 @@ def save_safetensors(model: keras.Model, path: str | os.PathLike) -> None:
     write_safetensors(tensors, path)
 
 
+def _check_plain(model):
+    """Raises an error for weights that have no published name."""
+    others = [
+        variable.path
+        for variable in model.weights
+        if variable.path.rpartition("/")[2] not in PARAMETERS or not keras.backend.is_float_dtype(variable.dtype)
+    ]
+    if others:
+        raise ValueError(
+            f"{model.name!r} has LoRA or is quantized, and published weights have no place for {others[0]}. LoRA is "
+            "merged by `model.save(path)` and `load_model(path)`; for a quantized model there is `model.save(path)`."
+        )
+
+
 def _matched(model, tensors, path):
     """Returns `[(variable, value)]` of what the file fills and the names of what may stay fresh; or raises."""
+    _check_plain(model)
     targets = {}
     for variable in model.weights:
         name, axes = name_map.published_name(variable.path)

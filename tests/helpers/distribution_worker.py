@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mambaout import layers
-from keras_mambaout.models.mixins import OptimizerFirst
+from keras_mambaout.models.mixins import ModelMixin
 from keras_mambaout.training.distribution import distribute
 
 BACKEND = keras.backend.backend()
@@ -76,7 +76,7 @@ def train(devices, folder, seed=0):
     }
 
 
-class Model(OptimizerFirst, keras.Model):
+class Model(ModelMixin, keras.Model):
     """As the classifier is one."""
 
 

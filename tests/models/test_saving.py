@@ -62,6 +62,19 @@ class TestSaving:
         np.testing.assert_allclose(one, other, rtol=1e-5)  # weights and optimizer; Keras saves no random state
 
 
+def test_optimizers_are_named_by_their_public_module():
+    """Inside of others too; and what was saved with the name of a module that needs PyTorch is read."""
+    model = tiny(classes=2)
+    model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.AdamW(2e-3)), "mse")
+    config = model.get_compile_config()
+    inner = config["optimizer"]["config"]["inner_optimizer"]
+    assert (inner["module"], inner["class_name"], inner["registered_name"]) == ("keras.optimizers", "AdamW", None)
+    inner |= {"module": "keras.src.backend.other.optimizers.other_adamw", "registered_name": "AdamW"}
+    model.compile_from_config(config)
+    assert isinstance(model.optimizer.inner_optimizer, keras.optimizers.AdamW)
+    assert float(model.optimizer.inner_optimizer.learning_rate) == pytest.approx(2e-3)
+
+
 def test_a_checkpoint_made_before_the_kernels_loads():
     """`tests/fixtures/make_old_checkpoint.py` made it with Keras' own LayerNormalization, convolutions and blocks."""
     model = keras.models.load_model(ROOT / "tests" / "fixtures" / "checkpoint_0.1.0a.keras")

@@ -1,10 +1,11 @@
 """The second stage: what is in a proposal, and exactly where."""
 
+import math
 from typing import Any
 
-import keras
 from keras import ops
 
+from keras_mambaout.layers.composite import CompositeLayer, not_rematerialized
 from keras_mambaout.layers.head_layers import dense, normal
 from keras_mambaout.serialization import serializable
 
@@ -12,7 +13,7 @@ CLASS_DEVIATION, DELTA_DEVIATION = 0.01, 0.001  # of the initial kernels
 
 
 @serializable
-class BoxHead(keras.layers.Layer):
+class BoxHead(CompositeLayer):
     """Two hidden dense layers with ReLU, then classes and a box for each class.
 
     Args:
@@ -35,20 +36,21 @@ class BoxHead(keras.layers.Layer):
         super().__init__(**kwargs)
         self.num_classes, self.units = num_classes, units
 
+    @not_rematerialized
     def build(self, input_shape: Any) -> None:
         _, _, height, width, channels = input_shape
-        inputs, units, dtype = height * width * channels, self.units, self.dtype_policy
-        self.hidden_1 = dense(units, "hidden_1", dtype, activation="relu")
-        self.hidden_2 = dense(units, "hidden_2", dtype, activation="relu")
-        self.logits = dense(self.num_classes + 1, "logits", dtype, normal(CLASS_DEVIATION))
-        self.deltas = dense(4 * self.num_classes, "deltas", dtype, normal(DELTA_DEVIATION))
+        inputs, units, dtype_of = height * width * channels, self.units, self.dtype_of
+        self.hidden_1 = dense(units, "hidden_1", dtype_of("hidden_1"), activation="relu")
+        self.hidden_2 = dense(units, "hidden_2", dtype_of("hidden_2"), activation="relu")
+        self.logits = dense(self.num_classes + 1, "logits", dtype_of("logits"), normal(CLASS_DEVIATION))
+        self.deltas = dense(4 * self.num_classes, "deltas", dtype_of("deltas"), normal(DELTA_DEVIATION))
         self.hidden_1.build((None, None, inputs))
         for layer in (self.hidden_2, self.logits, self.deltas):
             layer.build((None, None, units))
 
     def call(self, inputs: Any) -> Any:
         batch, rows = ops.shape(inputs)[:2]
-        flat = ops.reshape(inputs, (batch, rows, self.hidden_1.kernel.shape[0]))
+        flat = ops.reshape(inputs, (batch, rows, math.prod(inputs.shape[2:])))
         hidden = self.hidden_2(self.hidden_1(flat))
         deltas = ops.reshape(self.deltas(hidden), (batch, rows, self.num_classes, 4))
         return self.logits(hidden), deltas

@@ -2,15 +2,15 @@
 
 from typing import Any
 
-import keras
 from keras import ops
 
+from keras_mambaout.layers.composite import CompositeLayer, not_rematerialized
 from keras_mambaout.layers.head_layers import convolution
 from keras_mambaout.serialization import serializable
 
 
 @serializable
-class FeaturePyramid(keras.layers.Layer):
+class FeaturePyramid(CompositeLayer):
     """Feature pyramid network with one more, coarser level.
 
     `M5 = conv1x1(C5)`, `Ml = conv1x1(Cl) + upsample(Ml+1)`, `Pl = conv3x3(Ml)`, and `P6` is every second row
@@ -35,6 +35,7 @@ class FeaturePyramid(keras.layers.Layer):
         super().__init__(**kwargs)
         self.channels = channels
 
+    @not_rematerialized
     def build(self, input_shape: Any) -> None:
         self.laterals, self.outputs = [], []
         for level, shape in enumerate(input_shape, start=2):

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_mambaout.layers.composite import CompositeLayer, not_rematerialized
 from keras_mambaout.layers.head_layers import VarianceScaling, convolution, normal
 from keras_mambaout.serialization import serializable
 
@@ -13,7 +14,7 @@ DEVIATION = 0.001  # of the initial values of the last kernel: masks begin at on
 
 
 @serializable
-class MaskHead(keras.layers.Layer):
+class MaskHead(CompositeLayer):
     """Four `conv3x3, ReLU`, a transposed convolution that doubles the size, ReLU, and a mask for each class.
 
     The transposed convolution, 2 x 2 with stride 2, is the product of each pixel with four matrices, and it is
@@ -38,6 +39,7 @@ class MaskHead(keras.layers.Layer):
         super().__init__(**kwargs)
         self.num_classes, self.channels = num_classes, channels
 
+    @not_rematerialized
     def build(self, input_shape: Any) -> None:
         size, dtype = input_shape[2:4], self.dtype_policy
         self.convolutions, inputs = [], input_shape[-1]
@@ -53,7 +55,7 @@ class MaskHead(keras.layers.Layer):
             activation="relu",
             bias_axes="d",
             kernel_initializer=VarianceScaling(2.0, "fan_out", in_axis=0),
-            dtype=dtype,
+            dtype=self.dtype_of("upsampling"),
             name="upsampling",
         )
         self.upsampling.build((None, height, width, inputs))

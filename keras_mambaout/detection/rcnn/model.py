@@ -22,6 +22,7 @@ from keras_mambaout.detection.rcnn.rpn_head import RPNHead
 from keras_mambaout.detection.rcnn.targets import box_targets, mask_targets, proposal_targets
 from keras_mambaout.detection.rows import gather
 from keras_mambaout.inference_settings import DetectionSettings
+from keras_mambaout.layers.composite import not_rematerialized, saved_dtype
 from keras_mambaout.models.dense_prediction import ALL_LEVELS, dense_prediction_backbone
 from keras_mambaout.models.mixins import InferenceSettingsMixin, LabelCheckMixin
 from keras_mambaout.serialization import serializable
@@ -126,9 +127,8 @@ class MaskRCNN(InferenceSettingsMixin, LabelCheckMixin, keras.Model):
         dtype = self.dtype_policy
         self.backbone = dense_prediction_backbone(backbone, None, pad_to_multiple=SIZE_MULTIPLE)
         levels = [self.backbone.pyramid_outputs[f"P{level}"] for level in ALL_LEVELS]
-        self.pyramid = keras.Model(
-            self.backbone.input, FeaturePyramid(channels, dtype=dtype, name="feature_pyramid")(levels), name="pyramid"
-        )
+        levels = FeaturePyramid(channels, dtype=dtype, name="feature_pyramid")(levels)
+        self.pyramid = not_rematerialized(keras.Model)(self.backbone.input, levels, name="pyramid")
         self.rpn_head = RPNHead(channels, dtype=dtype, name="rpn_head")
         self.box_head = BoxHead(num_classes, dtype=dtype, name="box_head")
         self.mask_head = MaskHead(num_classes, channels, dtype=dtype, name="mask_head")
@@ -181,6 +181,7 @@ class MaskRCNN(InferenceSettingsMixin, LabelCheckMixin, keras.Model):
 
     # === Training ===
 
+    @not_rematerialized
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
@@ -247,7 +248,7 @@ class MaskRCNN(InferenceSettingsMixin, LabelCheckMixin, keras.Model):
             "box_samples": self.box_samples,
             "seed": self.seed,
             "inference_settings": self.inference_settings.to_dict(),
-            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+            "dtype": keras.dtype_policies.serialize(saved_dtype(self)),
             "name": self.name,
             "trainable": self.trainable,
         }

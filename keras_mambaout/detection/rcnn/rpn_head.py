@@ -2,9 +2,9 @@
 
 from typing import Any
 
-import keras
 from keras import ops
 
+from keras_mambaout.layers.composite import CompositeLayer, not_rematerialized
 from keras_mambaout.layers.head_layers import convolution, normal
 from keras_mambaout.serialization import serializable
 
@@ -12,7 +12,7 @@ DEVIATION = 0.01  # of the initial kernels
 
 
 @serializable
-class RPNHead(keras.layers.Layer):
+class RPNHead(CompositeLayer):
     """Head of a region proposal network, the same for all levels: `conv3x3, ReLU`, and two `conv1x1`.
 
     Args:
@@ -35,6 +35,7 @@ class RPNHead(keras.layers.Layer):
         super().__init__(**kwargs)
         self.channels, self.num_anchors = channels, num_anchors
 
+    @not_rematerialized
     def build(self, input_shape: Any) -> None:
         dtype, anchors = self.dtype_policy, self.num_anchors
         self.hidden = convolution(self.channels, 3, "hidden", dtype, normal(DEVIATION), "relu")

@@ -2,14 +2,13 @@
 
 from typing import Any
 
-import keras
-
+from keras_mambaout.layers.composite import CompositeLayer, not_rematerialized
 from keras_mambaout.segmentation.uper.conv_norm_relu import ConvNormReLU, channel_dropout, classifier
 from keras_mambaout.serialization import serializable
 
 
 @serializable
-class AuxiliaryHead(keras.layers.Layer):
+class AuxiliaryHead(CompositeLayer):
     """Fully convolutional head on one feature: `classifier(dropout(ConvNormReLU(x)))`, 3x3 and then 1x1.
 
     Args:
@@ -29,10 +28,13 @@ class AuxiliaryHead(keras.layers.Layer):
     [mmsegmentation](https://github.com/open-mmlab/mmsegmentation)
     """
 
+    recomputable = False
+
     def __init__(self, num_classes: int, channels: int = 256, dropout_rate: float = 0.1, **kwargs: Any):
         super().__init__(**kwargs)
         self.num_classes, self.channels, self.dropout_rate = num_classes, channels, dropout_rate
 
+    @not_rematerialized
     def build(self, input_shape: Any) -> None:
         shape = (*input_shape[:-1], self.channels)
         self.conv = ConvNormReLU(self.channels, 3, dtype=self.dtype_policy, name="conv")

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_mambaout.layers.composite import CompositeLayer, not_rematerialized
 from keras_mambaout.layers.head_layers import VarianceScaling, convolution, normal
 from keras_mambaout.serialization import serializable
 
@@ -14,7 +15,7 @@ CLASSIFIER_DEVIATION = 0.01  # of the initial kernels of the last layers
 
 
 @serializable
-class ConvNormReLU(keras.layers.Layer):
+class ConvNormReLU(CompositeLayer):
     """A convolution without bias that keeps height and width, batch normalisation, and ReLU.
 
     `y = max(gamma * (conv(x) - mean) / sqrt(variance + 1e-5) + beta, 0)`, with the mean and variance of the batch in
@@ -36,10 +37,13 @@ class ConvNormReLU(keras.layers.Layer):
     Source: `ConvModule` of [mmcv](https://github.com/open-mmlab/mmcv), with its initial values
     """
 
+    recomputable = False
+
     def __init__(self, filters: int, kernel_size: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.filters, self.kernel_size = filters, kernel_size
 
+    @not_rematerialized
     def build(self, input_shape: Any) -> None:
         self.conv = convolution(
             self.filters,

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_mambaout.arguments import check_number, check_positive_integer, check_rate
 from keras_mambaout.inference_settings import SegmentationSettings
+from keras_mambaout.layers.composite import not_rematerialized, saved_dtype
 from keras_mambaout.models.dense_prediction import ALL_LEVELS, dense_prediction_backbone
 from keras_mambaout.models.mixins import InferenceSettingsMixin, LabelCheckMixin
 from keras_mambaout.segmentation.labels import LabelMaps, check_same_size
@@ -101,7 +102,7 @@ class UperNet(InferenceSettingsMixin, LabelCheckMixin, keras.Model):
         if self.backbone.data_format != "channels_last":
             raise ValueError("UperNet needs a MambaOutBackbone with data_format='channels_last', got 'channels_first'.")
         levels = [self.backbone.pyramid_outputs[f"P{level}"] for level in ALL_LEVELS]
-        self.features = keras.Model(self.backbone.input, levels, name="features")
+        self.features = not_rematerialized(keras.Model)(self.backbone.input, levels, name="features")
         self.head = UPerHead(num_classes, channels, self.pool_scales, dropout_rate, dtype=dtype, name="head")
         self.auxiliary_head = AuxiliaryHead(
             num_classes, auxiliary_channels, dropout_rate, dtype=dtype, name="auxiliary_head"
@@ -185,7 +186,7 @@ class UperNet(InferenceSettingsMixin, LabelCheckMixin, keras.Model):
             "dropout_rate": self.dropout_rate,
             "ignore_index": self.ignore_index,
             "inference_settings": self.inference_settings.to_dict(),
-            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+            "dtype": keras.dtype_policies.serialize(saved_dtype(self)),
             "name": self.name,
             "trainable": self.trainable,
         }

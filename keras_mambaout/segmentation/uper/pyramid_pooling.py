@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 from keras import ops
 
+from keras_mambaout.layers.composite import CompositeLayer, not_rematerialized
 from keras_mambaout.segmentation.uper.adaptive_pooling import adaptive_average_pool
 from keras_mambaout.segmentation.uper.conv_norm_relu import ConvNormReLU
 from keras_mambaout.segmentation.uper.resizing import resize_bilinear
@@ -13,7 +13,7 @@ from keras_mambaout.serialization import serializable
 
 
 @serializable
-class PyramidPooling(keras.layers.Layer):
+class PyramidPooling(CompositeLayer):
     """Pyramid pooling module: averages over parts of the feature map, concatenated with the feature map itself.
 
     `y = conv3x3(concat(x, up(conv1x1(pool_s(x))) for each scale s))`, where `pool_s` averages over `s` times `s`
@@ -34,10 +34,13 @@ class PyramidPooling(keras.layers.Layer):
     Source: [Zhao et al., Pyramid scene parsing network](https://arxiv.org/abs/1612.01105)
     """
 
+    recomputable = False
+
     def __init__(self, channels: int = 512, scales: Sequence[int] = (1, 2, 3, 6), **kwargs: Any):
         super().__init__(**kwargs)
         self.channels, self.scales = channels, tuple(scales)
 
+    @not_rematerialized
     def build(self, input_shape: Any) -> None:
         batch, *size, inputs = input_shape
         self.reductions = []

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 from keras import ops
 
+from keras_mambaout.layers.composite import CompositeLayer, not_rematerialized
 from keras_mambaout.segmentation.uper.conv_norm_relu import ConvNormReLU, channel_dropout, classifier
 from keras_mambaout.segmentation.uper.pyramid_pooling import PyramidPooling
 from keras_mambaout.segmentation.uper.resizing import resize_bilinear
@@ -13,7 +13,7 @@ from keras_mambaout.serialization import serializable
 
 
 @serializable
-class UPerHead(keras.layers.Layer):
+class UPerHead(CompositeLayer):
     """Pyramid pooling on the coarsest feature, a feature pyramid over the finer ones, and a fusion of all.
 
     `L4 = pyramid_pooling(C4)`, `Ll = conv1x1(Cl) + up(Ll+1)`, `Pl = conv3x3(Ll)` but `P4 = L4`,
@@ -39,6 +39,8 @@ class UPerHead(keras.layers.Layer):
     [mmsegmentation](https://github.com/open-mmlab/mmsegmentation) has it
     """
 
+    recomputable = False
+
     def __init__(
         self,
         num_classes: int,
@@ -51,6 +53,7 @@ class UPerHead(keras.layers.Layer):
         self.num_classes, self.channels = num_classes, channels
         self.pool_scales, self.dropout_rate = tuple(pool_scales), dropout_rate
 
+    @not_rematerialized
     def build(self, input_shape: Any) -> None:
         dtype, channels = self.dtype_policy, self.channels
         *finer, coarsest = input_shape

@@ -1,0 +1,57 @@
+"""The base of layers that are made of layers: how they are saved when quantized, and computed anew to save memory."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+
+class CompositeLayer(keras.layers.Layer):
+    """Base of the layers that make layers in `build`, which `not_rematerialized` decorates.
+
+    - After `model.quantize`, the configuration has the dtype policies of the layers inside, as in Keras' own
+      `MultiHeadAttention`.
+    - In a `keras.RematScope`, the layer is computed anew as a whole, and the layers inside are not once more. Keras'
+      way fails with arguments such as `training`: on TensorFlow always, on JAX where it is asked for.
+      What draws random numbers or counts averages (`recomputable = False`) is not computed anew: it would do so twice.
+    """
+
+    recomputable = True
+
+    def dtype_of(self, name: str) -> keras.DTypePolicy:
+        """Returns the dtype policy of the dense layer `name` that `build` makes: quantized if it was when saved.
+
+        Keras' dense layers find their own policy in a map, but do not save what they hold with one.
+        """
+        policy = self.dtype_policy
+        return policy[f"{self.path}/{name}"] if isinstance(policy, keras.dtype_policies.DTypePolicyMap) else policy
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "dtype": keras.dtype_policies.serialize(saved_dtype(self))}
+
+    def rematerialized_call(self, layer_call: Callable, *args: Any, **kwargs: Any) -> Callable:
+        call = not_rematerialized(functools.partial(layer_call, **kwargs))
+        if args and self.recomputable:
+            call = super().rematerialized_call(call, *args)
+        return lambda *args, **kwargs: call(*args)
+
+
+def not_rematerialized(function: Callable) -> Callable:
+    """Decorates a function: no layer that it makes, and no operation that it calls, is computed anew by itself."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        with keras.RematScope(mode=None):
+            return function(*args, **kwargs)
+
+    return wrapper
+
+
+def saved_dtype(layer: keras.layers.Layer) -> keras.DTypePolicy:
+    """Returns the dtype policy to save with a layer or model: if layers inside are quantized, a map with theirs."""
+    policy = layer.dtype_policy
+    if isinstance(policy, keras.dtype_policies.DTypePolicyMap):
+        policy = policy.default_policy
+    quantized = {part.path: part.dtype_policy for part in layer._flatten_layers() if part.quantization_mode}
+    return keras.dtype_policies.DTypePolicyMap(policy.name, quantized) if quantized else policy

@@ -1,0 +1,83 @@
+"""Models made in a `keras.RematScope` train as without it, and compute their blocks anew."""
+
+import contextlib
+import functools
+
+import keras
+import numpy as np
+import pytest
+import tiny_tasks
+
+from keras_mambaout.layers import GatedCNNBlock
+
+MODES = {
+    "full": {"mode": "full"},
+    "activations": {"mode": "activations"},
+    "larger_than": {"mode": "larger_than", "output_size_threshold": 256},
+    "list_of_layers": {"mode": "list_of_layers", "layer_names": ["stem", "stages_1_blocks_0", "box_head"]},
+}
+
+
+@functools.cache
+def trained(task, mode=None, dtype="float32"):
+    """Returns the model, its weights and its losses after two steps in a scope; drop path and dropout draw in them."""
+    keras.config.set_dtype_policy(dtype)
+    with keras.RematScope(**MODES[mode]) if mode else contextlib.nullcontext():
+        model = tiny_tasks.compile(tiny_tasks.create(task, drop_path_rate=0.3), keras.optimizers.SGD(0.1))
+        history = model.fit(*tiny_tasks.batch(task), epochs=2, verbose=0).history
+    keras.config.set_dtype_policy("float32")
+    return model, [variable.numpy() for variable in model.weights], history["loss"]
+
+
+@pytest.mark.parametrize(
+    ("task", "mode"),
+    [
+        pytest.param(task, mode, marks=[] if (task, mode) == ("classifier", "full") else pytest.mark.exhaustive)
+        for task in tiny_tasks.TASKS
+        for mode in MODES
+    ],
+)
+def test_losses_and_weights_are_those_without(task, mode):
+    """Weights, so gradients; random numbers are drawn, and averages counted, once."""
+    _, expected, expected_losses = trained(task)
+    _, weights, losses = trained(task, mode)
+    np.testing.assert_allclose(losses, expected_losses, rtol=1e-5)
+    for value, other in zip(weights, expected, strict=True):
+        np.testing.assert_allclose(value, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("task", tiny_tasks.TASKS)
+def test_mixed_precision(task):
+    _, _, expected = trained(task, dtype="mixed_bfloat16")
+    _, _, losses = trained(task, "full", "mixed_bfloat16")
+    np.testing.assert_allclose(losses, expected, rtol=0.02)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("task", tiny_tasks.TASKS)
+def test_the_scope_may_have_ended(task):
+    """Training, evaluation and predictions after the scope are those of a model without it."""
+    plain, scoped = tiny_tasks.create(task), None
+    with keras.RematScope():
+        scoped = tiny_tasks.create(task)
+    images, labels = tiny_tasks.batch(task)
+    for model in (plain, scoped):
+        tiny_tasks.compile(model, keras.optimizers.SGD(0.1)).fit(images, labels, shuffle=False, verbose=0)
+    logs, expected = (model.evaluate(images, labels, verbose=0, return_dict=True) for model in (scoped, plain))
+    assert logs == pytest.approx(expected, rel=1e-4)
+    keras.tree.map_structure(
+        lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4),
+        *(model.predict(images, verbose=0) for model in (scoped, plain)),
+    )
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX calls a layer once and computes its graph anew")
+def test_blocks_are_computed_anew(monkeypatch):
+    calls, branch = [], GatedCNNBlock._branch
+    monkeypatch.setattr(GatedCNNBlock, "_branch", lambda self, x: calls.append(self.name) or branch(self, x))
+    with keras.RematScope(mode="list_of_layers", layer_names=["stages_0_blocks_0"]):
+        model = tiny_tasks.compile(tiny_tasks.create("classifier"))
+    calls.clear()
+    model.train_on_batch(*tiny_tasks.batch("classifier"))
+    assert calls.count("stages_0_blocks_0") == calls.count("stages_1_blocks_0") + 1
