@@ -55,6 +55,7 @@ NARROW = [
     (uper.factory, "UperNet", {"channels": 16, "auxiliary_channels": 8}),
 ]
 SECTIONS = {
+    "fine-tune": [(README, "Fine-tune"), (TRAINING, "Quantization, LoRA, less memory")],
     "train": [
         (README, "Train: your classes, or ImageNet"),
         (README, "A trained model knows its task"),
@@ -157,7 +158,7 @@ def small(tmp_path, monkeypatch, seeded_file):
 @pytest.mark.parametrize("sections", SECTIONS.values(), ids=SECTIONS)
 def test_lines_run(sections, named_files, small):
     matplotlib.use("agg")
-    names = {}
+    names = {"images": np.stack([seeded.photo(40, 40)] * 2).astype("float32"), "labels": np.array([0, 1])}
     for text, title in sections:
         for language, lines in blocks(text, title):
             if language == "bash":
