@@ -28,7 +28,11 @@ class CompositeLayer(keras.layers.Layer):
         return policy[f"{self.path}/{name}"] if isinstance(policy, keras.dtype_policies.DTypePolicyMap) else policy
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "dtype": keras.dtype_policies.serialize(saved_dtype(self))}
+        policy = saved_dtype(self)
+        if isinstance(policy, keras.dtype_policies.DTypePolicyMap):  # a head may have been given the layers of another
+            own = {f"{self.path or self.name}/{path.rpartition('/')[2]}": part for path, part in policy.items()}
+            policy = keras.dtype_policies.DTypePolicyMap(policy.default_policy.name, own)
+        return {**super().get_config(), "dtype": keras.dtype_policies.serialize(policy)}
 
     def rematerialized_call(self, layer_call: Callable, *args: Any, **kwargs: Any) -> Callable:
         call = not_rematerialized(functools.partial(layer_call, **kwargs))

@@ -63,3 +63,12 @@ def test_some_layers_alone(tmp_path):
     assert_same_predictions(model, loaded, "classifier")
     with pytest.raises(ValueError, match="has LoRA or is quantized"):
         keras_mambaout.save_safetensors(loaded, tmp_path / "model.safetensors")
+
+
+@pytest.mark.first_on("torch")
+def test_the_embedding_of_a_quantized_classifier(tmp_path):
+    model = tiny_tasks.create("classifier")
+    model.quantize("int8")
+    embed = model.embedding_model()
+    embed.save(tmp_path / "embed.keras")
+    assert_same_predictions(embed, keras.models.load_model(tmp_path / "embed.keras"), "classifier")
