@@ -90,7 +90,7 @@ def test_evaluate(saved, detector, coco, tmp_path, capsys):
     [
         (["predict", "PHOTO", "--model", "BROKEN"], "is not a .keras file"),
         (["predict", "PHOTO", "--model", "nowhere.keras"], "'nowhere.keras' is not a .keras file"),
-        (["predict", "PHOTO", "--model", "PHOTO"], "or the path of a .keras file"),
+        (["predict", "PHOTO", "--model", "PHOTO"], "the path of a .keras file, or hf://user/repo"),
         (["predict", "PHOTO", "--model", "SAVED", "--classes", "NAMES"], "has 2 names, the model has 80 classes"),
         (["predict", "PHOTO", "--model", "SAVED", "--classes", "nowhere.json"], "neither a text file of names nor"),
         (["predict", "PHOTO", "--model", "SAVED", "--size", "0"], "must be a positive integer"),

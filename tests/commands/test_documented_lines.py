@@ -155,7 +155,11 @@ def small(tmp_path, monkeypatch, seeded_file):
         yield
 
 
-@pytest.mark.parametrize("sections", SECTIONS.values(), ids=SECTIONS)
+@pytest.mark.parametrize(
+    "sections",
+    [pytest.param(SECTIONS[key], marks=pytest.mark.exhaustive if key.startswith("docs") else []) for key in SECTIONS],
+    ids=SECTIONS,
+)
 def test_lines_run(sections, named_files, small):
     matplotlib.use("agg")
     names = {"images": np.stack([seeded.photo(40, 40)] * 2).astype("float32"), "labels": np.array([0, 1])}

@@ -75,7 +75,11 @@ def run(capsys, *words):
     return json.loads(printed) if "--json" in words else printed
 
 
-@pytest.mark.parametrize("task", [classification, instances, semantic], ids=lambda task: task.__name__)
+@pytest.mark.parametrize(
+    "task",
+    [classification, *(pytest.param(task, marks=pytest.mark.exhaustive) for task in (instances, semantic))],
+    ids=lambda task: task.__name__,
+)
 def test_whole_way(task, hub, data_dir, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     few = {"confidence_threshold": 0.0, "proposals": 20, "box_samples": 8, "max_detections": 5}

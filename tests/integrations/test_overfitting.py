@@ -45,7 +45,7 @@ def overfit(case, detector, dataset, image_size, steps, learning_rate=5e-4):
     return losses[0], losses[-1], evaluate_detector(detector, dataset, image_size=image_size, verbose=0)
 
 
-@pytest.mark.first_on("torch")
+@pytest.mark.exhaustive  # `test_detectors.py` shows in less time that losses fall
 def test_small(eight):
     keras.utils.set_random_seed(0)
     case = CASES["keras_cv_retinanet"]  # KerasHub's learns as fast
