@@ -282,4 +282,6 @@ def test_scripts_end_with_one_line_where_the_weights_cannot_be_downloaded(tmp_pa
     assert list(ends) == list(map(str, scripts))
     for script, message in ends.items():  # a text that a script exits with is printed, with status 1
         assert isinstance(message, str), script
-        assert message.startswith("Could not download timm/mambaout_") and "\n" not in message.strip(), script
+        assert (
+            message.startswith("Could not download model.safetensors of timm/mambaout_") and "\n" not in message.strip()
+        ), script
