@@ -1,7 +1,7 @@
 """The same model on several backends: its speed, its memory, and whether the numbers agree."""
 
+from keras_mambaout.backend import BACKENDS
 from keras_mambaout.compare.comparison import compare_backends
-from keras_mambaout.compare.run import BACKENDS
 from keras_mambaout.compare.differences import TOLERANCES
 from keras_mambaout.compare.report import format_report
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from keras_mambaout.backend import BACKENDS
 from keras_mambaout.compare import models
 from keras_mambaout.compare.differences import TOLERANCES, compare_results, disagreements
 from keras_mambaout.compare.report import check_can_draw, write_report
-from keras_mambaout.compare.run import BACKENDS, Run
+from keras_mambaout.compare.run import Run
 from keras_mambaout.compare.tasks import task_of
 from keras_mambaout.config import VARIANTS
 from keras_mambaout.models.saved import SUFFIX, local_path, names_saved_model

@@ -11,7 +11,6 @@ import numpy as np
 
 from keras_mambaout.compare.process import Worker, WorkerError, keras_worker_command
 
-BACKENDS = ("tensorflow", "jax", "torch")
 WARM_UP = 2  # calls after the first one that are not timed
 REST = 0.05  # seconds between the turns of two workers, in which the threads of the first fall asleep
 
