@@ -2,6 +2,7 @@
 # make test [BACKEND=jax]   set up .venv, run the tests on all backends (or on one)
 # make test-all             exhaustive tests too, JAX compiled as for users; takes hours
 # make test-slow            the long trainings, on PyTorch or on BACKEND
+# make fuzz               wrong inputs by the thousand, on PyTorch or on BACKEND; some minutes
 # make lint, make format    ruff
 # make notebooks            write notebooks/ anew from examples/
 
@@ -9,7 +10,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-all test-slow lint format notebooks clean
+.PHONY: demo test test-all test-slow fuzz lint format notebooks clean
 
 demo: BACKEND ?= tensorflow
 demo: .venv/.demo-$(or $(BACKEND),tensorflow)
@@ -23,6 +24,9 @@ test-all: .venv/.dev
 
 test-slow: .venv/.dev
 	KERAS_BACKEND=$(or $(BACKEND),torch) $(BIN)/python -m pytest -m slow -s tests
+
+fuzz: .venv/.dev
+	KERAS_BACKEND=$(or $(BACKEND),torch) $(BIN)/python tests/fuzz/fuzz.py
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
