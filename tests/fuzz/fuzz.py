@@ -153,7 +153,7 @@ def work(kind, seed, cases, attempt):
         if attempt is guarded:
             _limit_memory()
         for case in cases:
-            wrong, given = module.make(made, np.random.default_rng((KINDS.index(kind), seed, case)))
+            wrong, given = module.make(made, np.random.default_rng((*kind.encode(), seed, case)))
             result = {"case": case, "wrong": wrong}
             print(json.dumps(result), file=channel, flush=True)
             outcome, detail = attempt(module, made, given)
