@@ -2,6 +2,7 @@
 # make test [BACKEND=jax]   set up .venv, run the tests on all backends (or on one)
 # make test-all             exhaustive tests too, JAX compiled as for users; takes hours
 # make test-slow            the long trainings, on PyTorch or on BACKEND
+# make test-lower-bounds    core tests with the oldest versions that setup.cfg allows, an environment for each backend
 # make fuzz               wrong inputs by the thousand, on PyTorch or on BACKEND; some minutes
 # make lint, make format    ruff
 # make notebooks            write notebooks/ anew from examples/
@@ -10,7 +11,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-all test-slow fuzz lint format notebooks clean
+.PHONY: demo test test-all test-slow test-lower-bounds fuzz lint format notebooks clean
 
 demo: BACKEND ?= tensorflow
 demo: .venv/.demo-$(or $(BACKEND),tensorflow)
@@ -24,6 +25,9 @@ test-all: .venv/.dev
 
 test-slow: .venv/.dev
 	KERAS_BACKEND=$(or $(BACKEND),torch) $(BIN)/python -m pytest -m slow -s tests
+
+test-lower-bounds:
+	$(PYTHON) tests/lower_bounds.py $(BACKEND)
 
 fuzz: .venv/.dev
 	KERAS_BACKEND=$(or $(BACKEND),torch) $(BIN)/python tests/fuzz/fuzz.py
@@ -42,7 +46,7 @@ notebooks: .venv/.dev
 	done
 
 clean:
-	rm -rf .venv demo output
+	rm -rf .venv .venv-lower demo output
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

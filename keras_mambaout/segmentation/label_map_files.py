@@ -6,10 +6,11 @@ import os
 from collections.abc import Iterable
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from keras_mambaout.data.image_files import EXTENSIONS, ImageFiles, check_folder
 from keras_mambaout.data.reader import LabelError
+from keras_mambaout.preprocessing.reading import FORMATS, unreadable
 
 logger = logging.getLogger(__name__)
 IGNORED = 255  # label of pixels that do not count
@@ -116,7 +117,7 @@ def _files(folder, endings):
 def _read_numbers(path):
     """Returns the pixels of a PNG as they are stored, int32 `(H, W)`: of a palette the indices, not the colours."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             if image.mode not in INDEX_MODES:
                 raise LabelError(
                     f"{path!r} is a colour image (mode {image.mode}); a label map has one number per pixel, the class, "
@@ -125,8 +126,10 @@ def _read_numbers(path):
             raw_mode = image.tile[0][3] if image.tile else None
             image.load()
             return np.asarray(image).astype("int32") // UNSCALED.get(raw_mode, 1)
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise LabelError(f"{path!r} is not a readable image, it may be damaged: {error}") from error
+    except LabelError:
+        raise
+    except Exception as error:
+        raise LabelError(unreadable(repr(path), error)) from error
 
 
 def _span(numbers):

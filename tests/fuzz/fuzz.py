@@ -38,6 +38,7 @@ import numpy as np
 KINDS = ("files", "annotations", "images", "commands")
 GOOD = {
     "right": "the input was valid after all, and what came out is right",
+    "valid": "still a valid file by its format, which has nothing that contradicts it: read as what it now says",
     "refused": "one `ValueError` (or its like) that names the input; nothing changed",
     "warned": "used, with a warning that names what is wrong",
 }
@@ -50,6 +51,7 @@ BAD = {
 MEMORY = 2 * 2**30  # what a case may use beyond what `prepare` left
 PATIENCE = 60.0  # seconds that a case may take
 HERE = pathlib.Path(__file__).parent
+sys.path.append(str(HERE.parent / "helpers"))  # of the kinds
 
 
 def main(arguments=None):
