@@ -83,6 +83,7 @@ def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tfds", metavar="NAME", help="of TensorFlow Datasets: coco/2017, voc/2007, ...")
     parser.add_argument("--data-dir", metavar="FOLDER", help="of the prepared data of TensorFlow Datasets")
     parser.add_argument("--split", default="validation", help="of TensorFlow Datasets (default: %(default)s)")
+    _add_invalid(parser)
     parser.add_argument("--results", metavar="FILE", help="JSON: the detections in COCO's format of results")
     parser.add_argument(
         "--pictures", type=int, metavar="N", default=8, help="how many images to draw (default: %(default)s)"
@@ -172,6 +173,7 @@ def _add_training_arguments(parser):
     parser.add_argument("--images", required=True, metavar="FOLDER", help="the images that the labels are for")
     parser.add_argument("--val-annotations", metavar="FILE", help="for validation (default: those for training)")
     parser.add_argument("--val-images", metavar="FOLDER", help="for validation (default: those for training)")
+    _add_invalid(parser)
     recipe = InstanceSegmentationRecipe.paper("mambaout_tiny")
     training.add_arguments(
         parser,
@@ -183,13 +185,22 @@ def _add_training_arguments(parser):
     parser.add_argument("--channels", type=int, metavar="N", default=256, help="of the heads (default: %(default)s)")
 
 
+def _add_invalid(parser):
+    parser.add_argument(
+        "--invalid",
+        default="error",
+        metavar="POLICY",
+        help="error, or skip to leave out wrong annotations and images (default: %(default)s)",
+    )
+
+
 def _datasets(args):
-    data = CocoDataset.from_json(args.annotations, args.images)
+    data = CocoDataset.from_json(args.annotations, args.images, args.invalid)
     if not args.val_annotations:
         if args.val_images:
             raise ValueError("--val-images needs --val-annotations, the labels of these images.")
         return data, data
-    val_data = CocoDataset.from_json(args.val_annotations, args.val_images or args.images)
+    val_data = CocoDataset.from_json(args.val_annotations, args.val_images or args.images, args.invalid)
     if val_data.class_names != data.class_names:
         raise ValueError(
             f"{args.val_annotations!r} has other classes ({', '.join(val_data.class_names[:5])}, ...) than "
@@ -210,11 +221,11 @@ def _draw_batch(batch, class_names):
 
 
 def _dataset(args):
-    if args.tfds and not (args.annotations or args.images):
+    if args.tfds and not (args.annotations or args.images or args.invalid != "error"):
         return CocoDataset.from_tfds(args.tfds, args.split, args.data_dir)
     if args.annotations and args.images and not args.tfds:
-        return CocoDataset.from_json(args.annotations, args.images)
-    raise ValueError("Give --annotations FILE and --images FOLDER, or --tfds NAME.")
+        return CocoDataset.from_json(args.annotations, args.images, args.invalid)
+    raise ValueError("Give --annotations FILE and --images FOLDER, perhaps with --invalid, or --tfds NAME.")
 
 
 def _sizes(args):

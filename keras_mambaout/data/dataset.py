@@ -9,15 +9,15 @@ import numpy as np
 
 from keras_mambaout.arguments import check_positive_integer
 from keras_mambaout.data.batches import BatchPlan
-from keras_mambaout.data.reader import ImageReader
+from keras_mambaout.data.reader import ImageReader, none_readable
 from keras_mambaout.extras import import_tensorflow
 
 
 class ImageDataset:
     """Images with labels: what the data sets of all tasks have in common.
 
-    Images that cannot be read, or that are not of the size that their labels were made for, are left out: each is
-    named once in a warning, and all in `unreadable`. Wrong labels are errors.
+    Images that are not there, that cannot be read, or that are not of the size that their labels were made for, are
+    left out: each is named once in a warning, and all in `unreadable`. Wrong labels are errors.
 
     A subclass adds `batches(batch_size, *, training=False, seed=0, epochs=None, shard=(0, 1), ...)`, which begins with
     `_plan`, and `_example`.
@@ -78,12 +78,20 @@ class ImageDataset:
         return self._example(self._source.load(*reference), label)
 
     def examples(self) -> Iterator[tuple[int, tuple[np.ndarray, Any]]]:
-        """Yields the index of each readable image, in order, and what `load` returns for it."""
+        """Yields the index of each readable image, in order, and what `load` returns for it.
+
+        Raises:
+            ValueError: At the end, if no image is readable.
+        """
+        readable = False
         for index, place in enumerate(self._indices.tolist()):
             reference, label = self._source.find(place)
             loaded = self._reader.read(reference, lambda loaded: loaded)
             if loaded is not None:
+                readable = True
                 yield index, self._example(loaded, label)
+        if not readable:
+            raise ValueError(none_readable(len(self)))
 
     def _example(self, loaded, label):
         """Returns an image and its labels, from what the source loads and what it knows as the label."""

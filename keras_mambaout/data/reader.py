@@ -90,4 +90,9 @@ class ImageReader:
                 )
             if self.read(reference, lambda loaded: loaded) is not None:
                 return
-        raise ValueError(f"None of the {len(indices)} images is readable; the warnings above say why.")
+        raise ValueError(none_readable(len(indices)))
+
+
+def none_readable(count: int) -> str:
+    """Returns what is said where all images would be left out."""
+    return f"None of the {count} images is readable; the warnings above say why."

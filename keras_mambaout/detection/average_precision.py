@@ -8,6 +8,15 @@ from typing import Any
 import numpy as np
 
 from keras_mambaout.arguments import check_choice, check_positive_integer
+from keras_mambaout.detection.annotation_checks import (
+    annotation_problems,
+    check_categories,
+    image_problems,
+    image_sizes,
+    raise_problems,
+)
+from keras_mambaout.detection.annotations import LISTS
+from keras_mambaout.detection.segmentation_checks import is_integer, show
 from keras_mambaout.extras import import_extra
 
 METRICS = {  # name -> range of areas, IoU threshold (None: the mean of all ten)
@@ -47,8 +56,8 @@ def coco_metrics(
         objects of that size.
 
     Raises:
-        ValueError: If `iou_type` or `max_detections` is outside of what is listed above, or entries lack the
-            boxes or masks that `iou_type` compares.
+        ValueError: If `iou_type` or `max_detections` is outside of what is listed above, entries lack the
+            boxes or masks that `iou_type` compares, or are wrong in another way.
         ImportError: If pycocotools is not installed.
 
     Example:
@@ -60,6 +69,14 @@ def coco_metrics(
     """
     check_choice("iou_type", iou_type, IOU_TYPES)
     check_positive_integer("max_detections", max_detections)
+    _check(ground_truth, results, iou_type)
+    return measure(ground_truth, results, iou_type, max_detections)
+
+
+def measure(
+    ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]], iou_type: str, max_detections: int
+) -> dict[str, float]:
+    """Returns what `coco_metrics` does, of labels and results that are known to be right."""
     coco, cocoeval = import_extra("pycocotools.coco"), import_extra("pycocotools.cocoeval")
     images = {image["id"] for image in ground_truth["images"]}
     objects = [item for item in ground_truth["annotations"] if item["image_id"] in images]
@@ -88,9 +105,51 @@ def coco_metrics(
 def check_entries(name: str, entries: Sequence[Mapping[str, Any]], iou_type: str) -> None:
     """Raises a `ValueError` if labels or results lack the boxes or masks that an `iou_type` compares."""
     key = RESULT_KEYS[iou_type]
-    missing = sum(key not in entry for entry in entries)
+    missing = sum(entry.get(key) is None or len(entry[key]) == 0 for entry in entries)
     if missing:
         raise ValueError(f"iou_type={iou_type!r} needs {key!r}; {missing} of {len(entries)} {name} have none.")
+
+
+def _check(ground_truth, results, iou_type):
+    """Raises a `ValueError` unless labels and results are right; entries of other images do not matter."""
+    given = [ground_truth.get(name) if isinstance(ground_truth, Mapping) else None for name in LISTS]
+    if not all(isinstance(entries, (list, tuple)) for entries in (*given, results)):
+        raise ValueError(
+            f"`ground_truth` must be a dict of the lists {', '.join(map(repr, LISTS))} and `results` a list, got "
+            f"{show(ground_truth)} and {show(results)}."
+        )
+    images, annotations, categories = given
+    raise_problems("`ground_truth`", "images", images, image_problems(images))
+    categories, sizes = check_categories(categories, "`ground_truth`"), image_sizes(images)
+    needs = ("bbox",) if iou_type == "bbox" else ()
+    for source, name, entries, known, keys in (
+        ("`ground_truth`", "annotations", annotations, categories, needs),
+        ("`results`", "results", results, None, ("score", *needs)),
+    ):
+        entries = [item for item in entries if not _is_of_another_image(item, sizes)]
+        problems = annotation_problems(entries, sizes, known, keys)
+        if name == "results":
+            problems = {**_uncompressed(entries, iou_type), **problems}
+        raise_problems(source, name, entries, problems)
+
+
+def _is_of_another_image(item, sizes):
+    return isinstance(item, dict) and is_integer(item.get("image_id")) and item["image_id"] not in sizes
+
+
+def _uncompressed(results, iou_type):
+    """Returns what is wrong with results whose masks are not compressed, which pycocotools does not take."""
+    text = "'segmentation' must be compressed run lengths, as `encode_masks` returns them, got "
+    given = ((row, item["segmentation"]) for row, item in enumerate(results) if iou_type == "segm" and _has_mask(item))
+    return {
+        row: f"{text}{show(mask)}"
+        for row, mask in given
+        if not isinstance(mask, dict) or not isinstance(mask.get("counts"), (str, bytes))
+    }
+
+
+def _has_mask(item):
+    return isinstance(item, dict) and item.get("segmentation") is not None
 
 
 def _with_area(results, iou_type):

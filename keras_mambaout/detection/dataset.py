@@ -7,8 +7,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from keras_mambaout.arguments import check_positive_integer
+from keras_mambaout.arguments import check_choice, check_positive_integer
 from keras_mambaout.data.dataset import ImageDataset
+from keras_mambaout.detection.annotation_checks import POLICIES, checked_labels
 from keras_mambaout.detection.annotations import Annotations, read_coco_json
 from keras_mambaout.detection.batches import Targets, evaluation_batches, training_batches
 from keras_mambaout.detection.boxes import check_box_format
@@ -48,17 +49,28 @@ class CocoDataset(ImageDataset):
         self._annotations, self._source_ids, self._said = annotations, np.array(annotations.image_ids, "int64"), set()
 
     @classmethod
-    def from_json(cls, path: str | os.PathLike, images: str | os.PathLike) -> "CocoDataset":
+    def from_json(cls, path: str | os.PathLike, images: str | os.PathLike, invalid: str = "error") -> "CocoDataset":
         """Returns the data set of a JSON file in COCO's `instances` format and a folder of images.
+
+        All of the file is checked here, so that nothing in it ends a training later. Polygons and boxes may reach
+        beyond the image and boxes may have no area, as some of COCO's; numbers must be finite, polygons have three
+        points or more, run lengths fit their image, and ids and names of categories be unique.
 
         Args:
             path: The JSON file.
-            images: The folder that the `file_name`s in the JSON file are relative to.
+            images: The folder that the `file_name`s in the JSON file are relative to. Files that are not there are
+                left out as unreadable ones are: named, and in `unreadable`.
+            invalid: What becomes of wrong entries. `"error"`: a `ValueError` counts them and names the first.
+                `"skip"`: wrong annotations are left out, and wrong images together with their annotations; a warning
+                counts them and names the first. Wrong categories, and a file that has no such lists, are errors
+                nevertheless.
 
         Raises:
-            ValueError: If a file is missing, or the JSON file does not fit the format.
+            ValueError: If there is no such file or folder, none of the image files is there, or the JSON file does
+                not fit the format.
         """
-        annotations = Annotations(read_coco_json(path))
+        check_choice("invalid", invalid, POLICIES)
+        annotations = Annotations(checked_labels(read_coco_json(path), repr(os.fspath(path)), invalid, files=True))
         return cls(annotations, ImageFolder(images, annotations.ground_truth["images"]))
 
     @classmethod
@@ -82,10 +94,11 @@ class CocoDataset(ImageDataset):
             verbose: 1 shows a progress bar, 0 none, `"auto"` one where stdout is a terminal.
 
         Raises:
-            ValueError: If there is no such data set or split, it has no boxes, or it is not stored as TFRecord files.
+            ValueError: If there is no such data set or split, it has no boxes, a label is wrong, or it is not stored
+                as TFRecord files.
         """
         ground_truth, images = read_tfds(name, split, data_dir, verbose)
-        return cls(Annotations(ground_truth), images)
+        return cls(Annotations(checked_labels(ground_truth, repr(name))), images)
 
     @property
     def image_ids(self) -> list[int]:

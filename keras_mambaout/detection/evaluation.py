@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from keras_mambaout.arguments import check_positive_integer
-from keras_mambaout.detection.average_precision import IOU_TYPES, check_entries, coco_metrics
+from keras_mambaout.detection.average_precision import IOU_TYPES, check_entries, measure
 from keras_mambaout.detection.boxes import box_format_of
 from keras_mambaout.detection.coco_results import detections_to_results
 from keras_mambaout.detection.dataset import CocoDataset
@@ -68,8 +68,8 @@ def evaluate_detector(
     """
     bounding_box_format = box_format_of(model)
     iou_types = _iou_types(iou_type)
-    for name in iou_types:
-        check_entries("ground truth", dataset.ground_truth["annotations"], name)
+    _check_labels(dataset, iou_types)
+    check_positive_integer("max_detections", max_detections)
     if results is not None:
         check_folder(results)
     sizes = getattr(model, "takes_sizes", False)
@@ -95,7 +95,7 @@ def evaluate_detector(
         dataset = dataset.subset([dataset.image_ids.index(image_id) for image_id in read])
     if results is not None:
         write_text(json.dumps(found), results)
-    metrics = {name: coco_metrics(dataset.ground_truth, found, name, max_detections) for name in iou_types}
+    metrics = {name: measure(dataset.ground_truth, found, name, max_detections) for name in iou_types}
     return metrics[iou_type] if isinstance(iou_type, str) else metrics
 
 
@@ -154,6 +154,7 @@ class CocoMeanAveragePrecision(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         box_format_of(self.model)
+        _check_labels(self.dataset, _iou_types(self.options["iou_type"]))
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         if (epoch + 1) % self.every == 0 and logs is not None:
@@ -168,6 +169,12 @@ def _iou_types(iou_type):
         allowed = ", ".join(map(repr, IOU_TYPES))
         raise ValueError(f"`iou_type` must be one of {allowed}, or a tuple of them, got {iou_type!r}.")
     return tuple(names)
+
+
+def _check_labels(dataset, iou_types):
+    """Checks before the work whether labels have what is compared after it."""
+    for name in iou_types:
+        check_entries("ground truth", dataset.ground_truth["annotations"], name)
 
 
 def _flat(metrics):

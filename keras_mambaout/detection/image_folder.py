@@ -11,26 +11,23 @@ from keras_mambaout.preprocessing.reading import load_image
 class ImageFolder(ImageFiles):
     """Image files in a folder, each of a known size.
 
+    Files that are not there are unreadable images, as damaged ones are.
+
     Args:
         folder: Where the files are.
         images: List of dicts with `id`, `file_name` (relative to `folder`), `width` and `height`.
 
     Raises:
-        ValueError: If there is no such folder, or files are missing.
+        ValueError: If there is no such folder, or none of the files is there.
     """
 
     def __init__(self, folder: str | os.PathLike, images: list[dict]) -> None:
         folder = check_folder(folder, "folder of images")
-        unnamed = [image["id"] for image in images if not isinstance(image.get("file_name"), str)]
-        if unnamed:
-            raise ValueError(f"{len(unnamed)} of 'images' have no 'file_name', the first has the id {unnamed[0]}.")
-        present = set(os.listdir(folder))
         names = [image["file_name"] for image in images]
-        missing = [name for name in names if name not in present and not os.path.isfile(os.path.join(folder, name))]
-        if missing:
+        if not any(os.path.isfile(os.path.join(folder, name)) for name in names):
             raise ValueError(
-                f"{len(missing)} of {len(names)} image files are not in {folder!r}: {', '.join(missing[:5])}"
-                f"{', ...' if len(missing) > 5 else ''}. `images` must be the folder that these names are relative to."
+                f"None of {len(names)} image files is in {folder!r}: {', '.join(names[:5])}"
+                f"{', ...' if len(names) > 5 else ''}. `images` must be the folder that these names are relative to."
             )
         super().__init__([os.path.join(folder, name) for name in names])
         self._sizes = [(image["height"], image["width"]) for image in images]

@@ -6,9 +6,11 @@ import numpy as np
 from PIL import Image
 
 from keras_mambaout.arguments import check_positive_integer
+from keras_mambaout.detection.segmentation_checks import LONGEST, outlines
 from keras_mambaout.extras import import_extra
 
 FAR = 10  # in sides of the grid: points of polygons that lie further out are moved there
+TINY = 1e-100  # the least side of a box that a mask is drawn in
 
 
 def draw_masks(segmentations: list, size: tuple[int, int], resized: tuple[int, int]) -> np.ndarray:
@@ -46,10 +48,12 @@ def draw_box_masks(segmentations: list, boxes: np.ndarray, size: tuple[int, int]
     """
     masks = np.zeros((len(boxes), mask_size, mask_size), "uint8")
     for row, (segmentation, box) in enumerate(zip(segmentations, boxes, strict=True)):
-        if isinstance(segmentation, dict):
-            masks[row] = crop_masks(_decode(segmentation, size)[None], box[None], mask_size)[0]
+        scale = mask_size / np.maximum(box[2:] - box[:2], TINY)
+        polygons = _polygons(segmentation, box[:2], scale, masks.shape[1:])
+        if polygons is None:
+            masks[row] = crop_masks(_whole(segmentation, size)[None], box[None], mask_size)[0]
         else:
-            masks[row] = _fill(segmentation, box[:2], mask_size / (box[2:] - box[:2]), masks.shape[1:])
+            masks[row] = _fill(polygons, masks.shape[1:])
     return masks
 
 
@@ -96,23 +100,38 @@ def _pixels(places, length):
 
 
 def _draw(segmentation, size, resized):
+    polygons = _polygons(segmentation, (0, 0), np.divide(resized, size)[::-1], resized)
+    if polygons is not None:
+        return _fill(polygons, resized)
+    mask = Image.fromarray(_whole(segmentation, size))
+    return np.asarray(mask.resize(resized[::-1], Image.Resampling.NEAREST))
+
+
+def _whole(segmentation, size):
+    """Returns the mask of a whole image."""
+    if isinstance(segmentation, list):
+        return _fill(segmentation, size)
+    coder = import_extra("pycocotools.mask")
+    return coder.decode(
+        coder.frPyObjects(segmentation, *size) if isinstance(segmentation["counts"], list) else segmentation
+    )
+
+
+def _polygons(segmentation, origin, scale, shape):
+    """Returns polygons on a grid of `shape` that begins at `origin` and has `scale` cells per pixel, in x and y.
+
+    Returns `None` for run lengths, and for polygons whose outline would be too long on this grid.
+    """
     if isinstance(segmentation, dict):
-        mask = Image.fromarray(_decode(segmentation, size))
-        return np.asarray(mask.resize(resized[::-1], Image.Resampling.NEAREST))
-    return _fill(segmentation, (0, 0), np.divide(resized, size)[::-1], resized)
-
-
-def _decode(runs, size):
-    coder = import_extra("pycocotools.mask")
-    return coder.decode(coder.frPyObjects(runs, *size) if isinstance(runs["counts"], list) else runs)
-
-
-def _fill(segmentation, origin, scale, shape):
-    """Draws polygons on a grid of `shape` that begins at `origin` and has `scale` cells per pixel, in x and y."""
-    coder = import_extra("pycocotools.mask")
+        return None
     limits = np.array(shape[::-1])
-    polygons = [(np.reshape(points, (-1, 2)) - origin) * scale for points in segmentation if len(points) >= 6]
-    if not polygons:  # points and lines cover no pixel
-        return np.zeros(shape, "uint8")
-    polygons = [np.clip(points, -FAR * limits, FAR * limits).ravel().tolist() for points in polygons]
+    polygons = [(np.reshape(points, (-1, 2)) - origin) * scale for points in segmentation]
+    polygons = [np.clip(points, -FAR * limits, FAR * limits) for points in polygons]
+    too_long = any(outlines(points, np.array([len(points)]))[0] > LONGEST for points in polygons)
+    return None if too_long else [points.ravel().tolist() for points in polygons]
+
+
+def _fill(polygons, shape):
+    """Draws polygons on a grid."""
+    coder = import_extra("pycocotools.mask")
     return coder.decode(coder.merge(coder.frPyObjects(polygons, *shape)))

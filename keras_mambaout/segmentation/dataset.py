@@ -67,7 +67,7 @@ class SegmentationDataset(ImageDataset):
         """Returns the data set of a folder of images and one of label maps, PNGs of the same names.
 
         A label map has one number for each pixel, greyscale or the index in a palette. Images without a label map are
-        left out, with a warning.
+        left out, with a warning; label maps without an image are left out as those of unreadable images.
 
         Args:
             images: Folder of images.
@@ -77,7 +77,7 @@ class SegmentationDataset(ImageDataset):
             ignore_ids: Numbers in the label maps of pixels that do not count.
 
         Raises:
-            ValueError: If a folder is missing, a label map has no image, or the arguments do not fit.
+            ValueError: If a folder is missing, no label map has an image, or the arguments do not fit.
         """
         names = [class_names] if isinstance(class_names, str) else list(class_names)
         if not 2 <= len(names) <= IGNORED or len(set(names)) < len(names):

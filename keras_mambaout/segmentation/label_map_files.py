@@ -21,6 +21,8 @@ UNSCALED = {"L;2": 85, "L;4": 17}  # what Pillow multiplies the pixels of greysc
 class LabelMapFiles(ImageFiles):
     """Pairs of images and label maps, in two folders and with equal names but for the ending.
 
+    Images that are not there are unreadable images, as damaged ones are.
+
     Args:
         images: Folder of images.
         labels: Folder of label maps, PNGs.
@@ -28,7 +30,7 @@ class LabelMapFiles(ImageFiles):
         ignore_ids: Numbers in the PNGs of pixels that do not count.
 
     Raises:
-        ValueError: If a folder is missing, there are no pairs, or a label map has no image.
+        ValueError: If a folder is missing, or there are no pairs.
     """
 
     def __init__(
@@ -38,19 +40,20 @@ class LabelMapFiles(ImageFiles):
         label_ids: Iterable[int],
         ignore_ids: Iterable[int],
     ) -> None:
+        folder = images
         images, labels = (_files(folder, endings) for folder, endings in ((images, EXTENSIONS), (labels, (".png",))))
-        without_image = sorted(set(labels) - set(images))
-        if without_image or not labels:
-            problem = f"{len(without_image)} of {len(labels)} label maps have no image" if labels else "No label maps"
-            named = f": {', '.join(labels[name] for name in without_image[:3])}" if without_image else ""
-            raise ValueError(
-                f"{problem}{named}. The image of labels/street.png is images/street.jpg (or another ending)."
-            )
-        if len(images) > len(labels):
-            missing = len(images) - len(labels)
-            logger.warning("%d of %d images have no label map, they are left out.", missing, len(images))
         names = sorted(labels)
-        super().__init__([images[name] for name in names])
+        if not set(images) & set(labels):
+            problem = f"None of {len(labels)} label maps has an image: {', '.join(labels[name] for name in names[:3])}"
+            raise ValueError(
+                f"{problem if labels else 'No label maps'}. The image of labels/street.png is images/street.jpg (or "
+                "another ending)."
+            )
+        unlabelled = len(set(images) - set(labels))
+        if unlabelled:
+            logger.warning("%d of %d images have no label map, they are left out.", unlabelled, len(images))
+        ending = os.path.splitext(next(iter(images.values())))[1]  # of images that are not there
+        super().__init__([images.get(name, os.path.join(folder, name + ending)) for name in names])
         self.label_paths = [labels[name] for name in names]
         self.label_ids = list(label_ids)
         self._classes = np.full(2**16, -1, "int16")  # number in the file -> class

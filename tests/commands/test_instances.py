@@ -72,6 +72,24 @@ def test_predict(saved, dataset, tmp_path, capsys):
     np.testing.assert_array_equal(*drawn)
 
 
+def test_evaluate_leaves_out_what_is_wrong_or_unreadable(saved, dataset, tmp_path, capsys):
+    """An annotation is wrong, a photo cut off and another one not there."""
+    labels, images = dataset
+    content = json.loads(labels.read_text())
+    content["annotations"].append({**content["annotations"][0], "id": 99, "segmentation": [[1, 1, 5, 5]]})
+    labels.write_text(json.dumps(content))
+    (images / "1.png").write_bytes((images / "1.png").read_bytes()[:60])
+    (images / "2.png").unlink()
+    command = ["evaluate", "--model", saved, "--annotations", str(labels), "--images", str(images)]
+    command += ["--size", "64", "--output", str(tmp_path / "out"), "--pictures", "3"]
+    assert main(command) == 1
+    error = capsys.readouterr().err
+    assert "1 of 5 annotations are wrong: annotation 99: " in error and error.count("\n") == 1
+    assert main([*command, "--invalid", "skip"]) == 0
+    printed = capsys.readouterr().out
+    assert f"2 unreadable images were left out: {images}/1.png, {images}/2.png" in printed and "masks\n" in printed
+
+
 def test_boxes_of_a_detector_with_masks(saved, dataset, tmp_path, capsys):
     assert predict(saved, dataset, tmp_path / "boxes", "--json", "--no-masks") == 0
     assert sorted(json.loads(capsys.readouterr().out)[0]["detections"][0]) == ["box", "confidence", "name"]

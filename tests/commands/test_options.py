@@ -103,7 +103,7 @@ COMMON = ["--model", "--weights", "--epochs", "--batch-size", "--accumulate", "-
 COMMON += ["--drop-path", "--clip-norm", "--ema", "--precision", "--seed", "--strict", "--resume", "--preview"]
 OWN = {
     "classification": ["--data", "--data-dir", "--recipe", "--devices"],
-    "instances": ["--annotations", "--images", "--val-annotations", "--val-images", "--channels"],
+    "instances": ["--annotations", "--images", "--val-annotations", "--val-images", "--invalid", "--channels"],
     "semantic": ["--data", "--images", "--labels", "--val-images", "--val-labels", "--classes", "--ignore-ids"],
 }
 OWN["semantic"].append("--channels")

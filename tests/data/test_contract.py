@@ -3,6 +3,7 @@
 import inspect
 import json
 import logging
+import os
 import types
 
 import numpy as np
@@ -38,7 +39,8 @@ class Classification:
 
     def __init__(self, folder):
         self.paths = write_images(folder, [folder / NAMES[i // 4] / f"{i}.png" for i in range(COUNT)])
-        self.dataset = ClassificationDataset.from_folder(folder)
+        self.read = lambda: ClassificationDataset.from_folder(folder)
+        self.dataset = self.read()
 
     def check_labels(self, labels, index):
         assert labels == index // 4
@@ -56,7 +58,8 @@ class Detection:
         categories = [{"id": 3, "name": NAMES[0]}, {"id": 5, "name": NAMES[1]}]
         labels = folder / "labels.json"
         labels.write_text(json.dumps({"images": images, "annotations": boxes, "categories": categories}))
-        self.dataset = CocoDataset.from_json(labels, folder)
+        self.read = lambda: CocoDataset.from_json(labels, folder)
+        self.dataset = self.read()
 
     def check_labels(self, labels, index):
         assert sorted(labels) == ["boxes", "classes"]
@@ -72,7 +75,8 @@ class Segmentation:
         (folder / "labels").mkdir()
         for index in range(COUNT):
             Image.fromarray(self.label_map(index)).save(folder / "labels" / f"{index}.png")
-        self.dataset = SegmentationDataset.from_folder(folder / "images", folder / "labels", NAMES)
+        self.read = lambda: SegmentationDataset.from_folder(folder / "images", folder / "labels", NAMES)
+        self.dataset = self.read()
 
     def label_map(self, index):
         return np.tile(np.arange(SIDE) > index, (SIDE, 1)).astype("uint8")
@@ -219,6 +223,24 @@ def test_unreadable_images_are_named_and_left_out(case, caplog):
         case.dataset.load(4)
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_missing_images_are_unreadable_ones(case, when, caplog):
+    """Deleted before the data set was made, if there is something else that says that they are missing, and after."""
+    if when == "before" and isinstance(case, Classification):
+        pytest.skip("its images are those that are there")
+    for index in (4, 1):
+        os.remove(case.paths[index])
+    dataset = case.read() if when == "before" else case.dataset
+    with caplog.at_level(logging.WARNING, "keras_mambaout"):
+        for _ in range(2):
+            assert flat(read(case, dataset)) == [0, 2, 3, 5, 6]
+        assert [index for index, _ in dataset.examples()] == [0, 2, 3, 5, 6]
+    assert set(flat(read(case, dataset, training=True))) == {0, 2, 3, 5, 6} and len(dataset) == COUNT
+    assert dataset.unreadable == [case.paths[1], case.paths[4]]
+    for message, path in zip(sorted(caplog.messages), dataset.unreadable, strict=True):
+        assert message.startswith(f"There is no image file {path!r}") and message.endswith("; it is left out.")
+
+
 def test_in_training_others_come_instead(case):
     """Five images for six places: the first of the epoch comes again, the same pixels."""
     spoil(case, 4, 1)
@@ -235,3 +257,5 @@ def test_no_readable_image(case):
     for training in (True, False):
         with pytest.raises(ValueError, match="None of the 7 images is readable"):
             batches(case, training=training)
+    with pytest.raises(ValueError, match="None of the 7 images is readable"):
+        list(case.dataset.examples())

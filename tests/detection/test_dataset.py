@@ -83,22 +83,22 @@ def without(key, row, name):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (change("annotations", 1, category_id=4), "1 of 7 annotations have an unknown 'category_id', .* 2 has 4"),
-        (change("annotations", 0, image_id=8), "1 of 7 annotations have an unknown 'image_id', .* 1 has 8"),
-        (without("annotations", 2, "image_id"), "3 has None"),
-        (change("annotations", 4, bbox=[1, 2, 3]), r"'bbox' must be four finite .*1 of 7 .*5 has \[1, 2, 3\]"),
-        (change("annotations", 4, bbox=[1, 2, 3, float("nan")]), r"'bbox' must be four finite .*5 has .*nan"),
+        (change("annotations", 1, category_id=4), "1 of 7 annotations are wrong: annotation 2: 'category_id' .* got 4"),
+        (change("annotations", 0, image_id=8), "annotation 1: 'image_id' must be the id of one of the images, got 8"),
+        (without("annotations", 2, "image_id"), "annotation 3: 'image_id' .* got None"),
+        (change("annotations", 4, bbox=[1, 2, 3]), r"annotation 5: 'bbox' must be four finite .*got \[1, 2, 3\]"),
+        (change("annotations", 4, bbox=[1, 2, 3, float("nan")]), r"'bbox' must be four finite .*nan"),
         (change("annotations", 4, bbox=[1, 2, 3, "four"]), "'bbox' must be four finite .*'four'"),
-        (change("annotations", 4, bbox=None), "5 has None"),
-        (without("annotations", 4, "bbox"), "5 has None"),
-        (change("images", 1, id=7), "Ids of 'images' must be unique, 7 appear"),
-        (change("images", 1, id="b"), "Ids of 'images' must be integers from 0 .* got 'b'"),
-        (change("categories", 1, id=90), "Ids of 'categories' must be unique"),
-        (without("categories", 1, "name"), "'categories' must have 'name'"),
-        (without("images", 1, "width"), "'images' must have 'width'"),
-        (change("images", 1, width=0), "'width' and 'height' .* 1 or more"),
-        (without("images", 1, "file_name"), "1 of 'images' have no 'file_name', the first has the id 3"),
-        ({**tiny_coco.content(), "images": [], "annotations": []}, "The list 'images' is empty"),
+        (change("annotations", 4, bbox=None), "annotation 5: 'bbox' .*None"),
+        (without("annotations", 4, "bbox"), "annotation 5: 'bbox' .*None"),
+        (change("images", 1, id=7), "2 of 4 images and 3 of 7 .*: image 7: its 'id' appears more than once; image 7: "),
+        (change("images", 1, id="b"), "image 'b': 'id' must be an integer from 0 .* got 'b'"),
+        (change("categories", 1, id=90), "1 of 3 categories are wrong: category 90: 'id' .* that no other has"),
+        (without("categories", 1, "name"), "category 2: 'name' must be a text that no other has, got None"),
+        (without("images", 1, "width"), "image 3: 'width' and 'height' must be integers .* got None and 50"),
+        (change("images", 1, width=0), "image 3: 'width' and 'height' .* 1 or more"),
+        (without("images", 1, "file_name"), "image 3: 'file_name' must be a text, got None"),
+        ({**tiny_coco.content(), "images": [], "annotations": []}, r"labels\.json': the list 'images' is empty"),
     ],
 )
 def test_bad_labels(tmp_path, labels, message):
@@ -114,10 +114,8 @@ def test_bad_files(tmp_path):
         CocoDataset.from_json(tmp_path / "nowhere.json", images)
     with pytest.raises(ValueError, match=r"no folder of images .*nowhere"):
         CocoDataset.from_json(path, tmp_path / "nowhere")
-    (images / "seven.png").unlink()
-    (images / "twenty.png").unlink()
-    with pytest.raises(ValueError, match=r"2 of 4 image files are not in .*: seven\.png, twenty\.png\. "):
-        CocoDataset.from_json(path, images)
+    with pytest.raises(ValueError, match=r"None of 4 image files is in .*: seven\.png, .* must be the folder"):
+        CocoDataset.from_json(path, tmp_path)
     path.write_text('{"info": {}, "images": [], "annotations": []}')
     with pytest.raises(ValueError, match=r"must hold the lists .* keys .*'annotations', 'images', 'info'"):
         CocoDataset.from_json(path, images)
@@ -217,7 +215,7 @@ def test_reading_grows_with_the_number_of_annotations_and_no_faster(tmp_path):
     Image.new("RGB", (60, 40)).save(tmp_path / "images" / "one.png")
     labels = {"images": images, "annotations": annotations, "categories": tiny_coco.CATEGORIES}
     (tmp_path / "labels.json").write_text(json.dumps(labels))
-    start = time.monotonic()
+    start = time.process_time()
     dataset = CocoDataset.from_json(*arguments)
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
     assert len(dataset) == 10_000 and len(dataset.subset([5]).ground_truth["annotations"]) == 7

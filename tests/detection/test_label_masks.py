@@ -58,13 +58,13 @@ def test_a_polygon_is_drawn_in_its_frame():
     assert mask.dtype == np.uint8
 
 
-def test_parts_and_points():
-    """Two parts of an object are both drawn; lines and points cover nothing."""
+def test_parts_and_lines():
+    """Two parts of an object are both drawn; lines cover nothing."""
     box = np.array([[0.0, 0, 8, 8]])
     left, right = [0, 0, 2, 0, 2, 8, 0, 8], [6, 0, 8, 0, 8, 8, 6, 8]
-    mask = draw_box_masks([[left, right, [3, 3, 5, 5]]], box, (8, 8), 4)[0]
+    mask = draw_box_masks([[left, right, [3, 3, 5, 5, 3, 3]]], box, (8, 8), 4)[0]
     np.testing.assert_array_equal(mask, np.tile([1, 0, 0, 1], (4, 1)))
-    assert not draw_box_masks([[[3, 3, 5, 5]]], box, (8, 8), 4).any()
+    assert not draw_box_masks([[[3, 3, 5, 5, 3, 3]]], box, (8, 8), 4).any()
     assert draw_box_masks([], np.zeros((0, 4)), (8, 8), 4).shape == (0, 4, 4)
 
 
@@ -73,6 +73,16 @@ def test_a_box_that_does_not_fit_its_polygon():
     square = [0, 0, 1000, 0, 1000, 1000, 0, 1000]
     assert draw_box_masks([[square]], np.array([[500, 500, 500 + 1e-9, 500 + 1e-9]]), (1000, 1000), 112).all()
     assert not draw_box_masks([[square]], np.array([[1001, 500, 1001 + 1e-9, 501]]), (1000, 2000), 112).any()
+
+
+def test_a_polygon_of_many_points_in_a_tiny_box():
+    """Every side of its outline would cross the frame, and drawing it there take gigabytes."""
+    comb = np.stack([np.arange(200_000) % 2 * 8, np.linspace(0, 8, 200_000)], -1).ravel().tolist()
+    for side in (1e-3, 5e-324):
+        masks = draw_box_masks([[comb]], np.array([[4.0, 4, 4 + side, 4 + side]]), (8, 8), 112)
+        assert masks.shape == (1, 112, 112)
+    small, large = (draw_masks([[comb]], (8, 8), (side, side))[0] for side in (8, 800))
+    np.testing.assert_array_equal(large, np.kron(small, np.ones((100, 100))))
 
 
 @pytest.mark.parametrize("compressed", [True, False])

@@ -1,6 +1,7 @@
 """The recipe for Mask R-CNN: its learning rates and batches, and a run by it."""
 
 import dataclasses
+import json
 import os
 
 import keras
@@ -86,6 +87,40 @@ def test_a_run(files, tmp_path):
     assert {"best.keras", "last.keras", "history.csv"} <= set(os.listdir(tmp_path / "run"))
     assert {"loss", "mask_loss", "val_loss", "val_mask_loss", "val_bbox_AP50", "val_segm_AP"} <= set(history)
     assert len(history["val_segm_AP"]) == 1 and np.isfinite(history["val_segm_AP"]).all()
+
+
+@pytest.mark.first_on("torch")
+def test_unreadable_images_are_left_out_or_end_the_run(tmp_path):
+    """One is cut off, one was deleted: in training, in validation, and in the AP measured after an epoch."""
+    files = white.write(tmp_path)
+    data, val_data = CocoDataset.from_json(*files), CocoDataset.from_json(*files)
+    (tmp_path / "1.png").write_bytes((tmp_path / "1.png").read_bytes()[:60])
+    (tmp_path / "2.png").unlink()
+    recipe = InstanceSegmentationRecipe(epochs=1, batch_size=2, image_size=64, mask_size=14, max_boxes=2)
+    model = mask_rcnn("mambaout_test", data.num_classes, weights=None, **SMALL)
+    history = train(model, recipe, data, val_data, tmp_path / "run")
+    assert len(history["val_segm_AP"]) == 1 and np.isfinite(history["val_loss"]).all()
+    for part in (data, val_data):
+        assert [os.path.basename(path) for path in part.unreadable] == ["1.png", "2.png"]
+    data = CocoDataset.from_json(*files)
+    with pytest.raises(ValueError, match=r"Unreadable images, with which a strict run ends: .*\.png"):
+        train(model, recipe, data, output=tmp_path / "strict", strict=True)
+    assert not (tmp_path / "strict" / "last.keras").exists()
+
+
+@pytest.mark.first_on("torch")
+def test_labels_that_cannot_be_evaluated_end_a_run_before_it_begins(tmp_path):
+    """A crowd without a mask: there is nothing to compare masks with."""
+    path, images = white.write(tmp_path)
+    content = json.loads(path.read_text())
+    crowd = {**content["annotations"][0], "id": 9, "iscrowd": 1, "segmentation": []}
+    path.write_text(json.dumps({**content, "annotations": [*content["annotations"], crowd]}))
+    data = CocoDataset.from_json(path, images)
+    recipe = InstanceSegmentationRecipe(epochs=1, batch_size=2, image_size=64, mask_size=14, max_boxes=2)
+    model = mask_rcnn("mambaout_test", data.num_classes, weights=None, **SMALL)
+    with pytest.raises(ValueError, match="'segm' needs 'segmentation'; 1 of 5 ground truth have none"):
+        train(model, recipe, data, data, tmp_path / "run")
+    assert int(model.optimizer.iterations) == 0
 
 
 def test_one_device(files):

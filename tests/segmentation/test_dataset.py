@@ -182,7 +182,13 @@ def test_images_and_label_maps_go_together(folders, caplog):
         assert len(SegmentationDataset.from_folder(*folders)) == 3
     assert "1 of 4 images have no label map" in caplog.text
     (images / "1.png").unlink()
-    with pytest.raises(ValueError, match=r"1 of 3 label maps have no image: .*1\.png"):
+    dataset = SegmentationDataset.from_folder(*folders)
+    with pytest.raises(ValueError, match=r"no image file '.*images/1\.png'"):
+        dataset.load(1)
+    assert [index for index, _ in dataset.examples()] == [0, 2] and dataset.unreadable == [str(images / "1.png")]
+    for path in labels.iterdir():
+        path.rename(labels / f"other_{path.name}")
+    with pytest.raises(ValueError, match=r"None of 3 label maps has an image: .*other_0\.png"):
         SegmentationDataset.from_folder(*folders)
     with pytest.raises(ValueError, match=r"There is no folder '.*nowhere'"):
         SegmentationDataset.from_folder(images, labels / "nowhere", names)
