@@ -18,8 +18,11 @@ import re
 import subprocess
 import sys
 
+from run_backends import JAX_COMPILES_FAST
+
 ROOT = pathlib.Path(__file__).parents[1]
 EXTRAS = {"tensorflow": ("tensorflow", "training", "detection"), "jax": ("jax",), "torch": ("torch",)}
+CPU = "tensorflow" if sys.platform == "darwin" else "tensorflow-cpu"  # the same without CUDA
 ELSEWHERE = ("keras-hub", "keras-cv")
 CORE = (  # models, weights, layers, preprocessing, saving and loading
     "tests/layers",
@@ -57,11 +60,12 @@ def main(backends):
         python = folder / "bin" / "python"
         if not python.exists():
             subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        packages = [*requirements(backend), "pytest", "hypothesis"]
+        packages = [name.replace("tensorflow==", f"{CPU}==") for name in requirements(backend)]
+        packages += ["pytest", "hypothesis"]
         print(f"{backend}: {' '.join(packages)}", flush=True)
         subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
         tests = [*CORE, *(TRAINING if backend == "tensorflow" else ())]
-        environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        environment = {**os.environ, **JAX_COMPILES_FAST, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
         if subprocess.run([python, "-m", "pytest", "-q", *tests], cwd=ROOT, env=environment, check=False).returncode:
             failed.append(backend)
     sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
