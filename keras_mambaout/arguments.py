@@ -1,7 +1,7 @@
 """Checks of arguments, each with an error that says what was given, what is allowed and what to do."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -68,12 +68,26 @@ def check_edges(shortest_edge: Any, longest_edge: Any) -> None:
 
 def is_number(value: Any) -> bool:
     """Whether a value is a finite integer or float, and not a bool."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer that no float is as large as
+        return False
 
 
 def check_classes(value: Any) -> int:
     """Returns a number of classes."""
     return check_positive_integer("classes", value, " For a model without a classifier use `include_top=False`.")
+
+
+def check_saved_weights(config: Mapping[str, Any]) -> None:
+    """Checks that the configuration of a saved model names no weights: its values are beside it."""
+    if config.get("weights") is not None:
+        raise ValueError(
+            f"`weights` must be None in a saved configuration, got {config['weights']!r:.80}: nothing that a file "
+            "names is opened. Build the model, then call load_weights."
+        )
 
 
 def check_dtype(dtype: Any) -> keras.DTypePolicy:

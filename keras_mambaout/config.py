@@ -1,6 +1,7 @@
 """The shape of every MambaOut variant: one table, which factories, tests, README and command line read."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 
 STAGES = 4
@@ -8,6 +9,7 @@ ACTIVATIONS = ("gelu", "silu")
 DOWNSAMPLES = ("conv", "conv_nf")
 HEADS = ("mlp", "norm_mlp")
 MIN_IMAGE_SIZE = 32  # the last stage has stride 32
+MAX_DEPTH, MAX_DIM, MAX_RATIO, MAX_KERNEL_SIZE = 1000, 2**16, 64, 255  # far above any network, far below all memory
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -15,12 +17,13 @@ class MambaOutConfig:
     """Architecture of a MambaOut network. Image size, classes and rates belong to the model.
 
     Args:
-        depths: Blocks in each of the four stages.
-        dims: Channels of each of the four stages; the first is even, since the stem starts with half of it.
-        expansion_ratio: Hidden channels of a block over its channels.
+        depths: Blocks in each of the four stages, at most 1000.
+        dims: Channels of each of the four stages, at most 65,536; the first is even, since the stem starts with half
+            of it.
+        expansion_ratio: Hidden channels of a block over its channels, at most 64.
         conv_ratio: Channels that go through the depthwise convolution over the block's channels;
             at most `expansion_ratio`.
-        kernel_size: Side of the depthwise kernel, odd.
+        kernel_size: Side of the depthwise kernel, odd, at most 255.
         stem_mid_norm: Whether a LayerNorm stands between the stem's two convolutions.
         downsample: `"conv"` (convolution, then LayerNorm) or `"conv_nf"` (LayerNorm first).
         layer_scale_init: Initial value of the blocks' LayerScale, or `None` for no LayerScale.
@@ -52,19 +55,29 @@ class MambaOutConfig:
     head: str = "mlp"
 
     def __post_init__(self) -> None:
-        for field in ("depths", "dims"):
-            object.__setattr__(self, field, _four_positive_integers(field, getattr(self, field)))
+        for field, most in (("depths", MAX_DEPTH), ("dims", MAX_DIM)):
+            object.__setattr__(self, field, _four_positive_integers(field, getattr(self, field), most))
         if self.dims[0] % 2:
             raise ValueError(f"`dims[0]` must be even (the stem halves it), got {self.dims[0]}.")
-        if not 0 < self.conv_ratio <= self.expansion_ratio:
+        ratios = self.conv_ratio, self.expansion_ratio
+        if not all(map(_is_number, ratios)) or not 0 < self.conv_ratio <= self.expansion_ratio <= MAX_RATIO:
             raise ValueError(
-                "`conv_ratio` must be above 0 and at most `expansion_ratio`, got "
-                f"conv_ratio={self.conv_ratio} and expansion_ratio={self.expansion_ratio}."
+                f"`conv_ratio` must be above 0 and at most `expansion_ratio`, and that at most {MAX_RATIO}, got "
+                f"conv_ratio={self.conv_ratio!r} and expansion_ratio={self.expansion_ratio!r}."
             )
-        if not isinstance(self.kernel_size, int) or self.kernel_size < 1 or self.kernel_size % 2 == 0:
-            raise ValueError(f"`kernel_size` must be an odd positive integer, got {self.kernel_size!r}.")
-        if self.layer_scale_init is not None and not self.layer_scale_init > 0:
-            raise ValueError(f"`layer_scale_init` must be above 0, or None, got {self.layer_scale_init!r}.")
+        if (
+            not _is_integer(self.kernel_size)
+            or not 1 <= self.kernel_size <= MAX_KERNEL_SIZE
+            or not self.kernel_size % 2
+        ):
+            raise ValueError(
+                f"`kernel_size` must be an odd integer from 1 to {MAX_KERNEL_SIZE}, got {self.kernel_size!r}."
+            )
+        init = self.layer_scale_init
+        if init is not None and not (_is_number(init) and init > 0):
+            raise ValueError(f"`layer_scale_init` must be above 0, or None, got {init!r}.")
+        if not isinstance(self.stem_mid_norm, bool):
+            raise ValueError(f"`stem_mid_norm` must be True or False, got {self.stem_mid_norm!r}.")
         for field, allowed in (("downsample", DOWNSAMPLES), ("activation", ACTIVATIONS), ("head", HEADS)):
             value = getattr(self, field)
             if value not in allowed:
@@ -93,12 +106,22 @@ class MambaOutConfig:
         return total
 
 
-def _four_positive_integers(field, values):
+def _four_positive_integers(field, values, most):
     values = tuple(values) if isinstance(values, Sequence) else values
     is_valid = isinstance(values, tuple) and len(values) == STAGES
-    if not is_valid or not all(isinstance(value, int) and value > 0 for value in values):
-        raise ValueError(f"`{field}` must be {STAGES} positive integers, one per stage, got {values!r}.")
+    if not is_valid or not all(_is_integer(value) and 0 < value <= most for value in values):
+        raise ValueError(
+            f"`{field}` must be {STAGES} positive integers, one per stage, at most {most}; got {values!r}."
+        )
     return values
+
+
+def _is_integer(value):
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value):
+    return _is_integer(value) or (isinstance(value, float) and math.isfinite(value))
 
 
 _RW = {"stem_mid_norm": False, "downsample": "conv_nf", "layer_scale_init": 1e-5, "head": "norm_mlp"}
@@ -157,6 +180,9 @@ def resolve_config(config: str | Mapping | MambaOutConfig) -> MambaOutConfig:
     if isinstance(config, MambaOutConfig):
         return config
     if isinstance(config, Mapping):
+        known = [field.name for field in dataclasses.fields(MambaOutConfig)]
+        if unknown := [name for name in config if name not in known]:
+            raise ValueError(f"MambaOutConfig has {', '.join(known)}, got {', '.join(map(repr, unknown)):.200}.")
         return MambaOutConfig(**config)
     if not isinstance(config, str) or config not in VARIANTS:
         raise ValueError(

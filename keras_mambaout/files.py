@@ -15,7 +15,10 @@ def write_whole(path: str | os.PathLike, write: Callable[[str], None]) -> None:
     folder, name = os.path.split(os.path.abspath(path))
     part = os.path.join(folder, f".{os.getpid()}-{name}")  # the ending stays: Keras chooses the format by it
     try:
+        with open(part, "wb") as file:
+            mode = os.fstat(file.fileno()).st_mode & 0o777  # as the umask has it, which not every library minds
         write(part)
+        os.chmod(part, mode)
         with open(part, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(part, path)

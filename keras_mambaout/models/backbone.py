@@ -207,4 +207,5 @@ class MambaOutBackbone(ModelMixin, keras.Model):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
+        arguments.check_saved_weights(config)
         return cls(**{**config, "dtype": keras.dtype_policies.get(config["dtype"])})

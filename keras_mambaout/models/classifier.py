@@ -166,6 +166,7 @@ class MambaOutClassifier(InferenceSettingsMixin, ModelMixin, keras.Model):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
+        arguments.check_saved_weights(config)
         config = dict(config)
         config["backbone"] = keras.saving.deserialize_keras_object(config["backbone"], custom_objects=custom_objects)
         return cls(**{**config, "dtype": keras.dtype_policies.get(config["dtype"]) if "dtype" in config else None})

@@ -1,20 +1,16 @@
 """Saved models of this package, whatever they were built with: files, folders, repositories of the Hugging Face hub."""
 
-import importlib
-import json
 import os
-import warnings
-import zipfile
-from collections.abc import Iterator
-from typing import Any
 
 import keras
 
 from keras_mambaout.models.backbone import MambaOutBackbone
 from keras_mambaout.models.classifier import MambaOutClassifier
-from keras_mambaout.serialization import PACKAGE
+from keras_mambaout.models.keras_file import load_keras_file
+from keras_mambaout.weights.files import read_shape
 from keras_mambaout.weights.hub import FILE_NAME, PREFIX, DownloadError, HubRepository, download_beside, find
 from keras_mambaout.weights.loader import load_weights
+from keras_mambaout.weights.name_map import LAST_LAYER
 from keras_mambaout.weights.timm_config import CONFIG_FILE, read_timm_config
 
 SUFFIX = ".keras"
@@ -30,10 +26,10 @@ def names_saved_model(name: str) -> bool:
 def load_model(path: str | os.PathLike) -> keras.Model:
     """Loads a model of this package: a backbone, classifier, detector or segmentation model.
 
-    Keras finds classes once the modules that define them are imported. This function imports the modules of
-    `keras_mambaout` that a `.keras` file names, the detectors of `keras_mambaout.integrations` included, and leaves
-    the rest to `keras.models.load_model`. To continue a training with the saved optimizer, import the module yourself
-    and call `keras.models.load_model`.
+    A `.keras` file may be from anyone: nothing that it names is run, opened or downloaded, and its classes must be of
+    Keras, KerasHub, KerasCV or this package, or registered by a module that you have imported. The detectors of
+    `keras_mambaout.integrations` are found without importing them. To continue a training with the saved optimizer,
+    import the module yourself and call `keras.models.load_model`, with files of your own only.
 
     Args:
         path: Path of a `.keras` file; `"hf://user/repo"` or `"hf://user/repo@revision"`, a repository of the Hugging
@@ -44,8 +40,8 @@ def load_model(path: str | os.PathLike) -> keras.Model:
         The model, not compiled.
 
     Raises:
-        ValueError: If there is no such file, it is not a `.keras` file, or `config.json` and `model.safetensors` are
-            not of one MambaOut classifier.
+        ValueError: If there is no such file, it is damaged, names what is not allowed or is not a `.keras` file; or
+            `config.json` and `model.safetensors` are not of one MambaOut classifier.
         DownloadError: If the repository has no model of this package, or cannot be downloaded.
         ImportError: If the library that the model was built with is not installed.
 
@@ -58,11 +54,11 @@ def load_model(path: str | os.PathLike) -> keras.Model:
     """
     path = local_path(os.fspath(path))
     if not os.path.isdir(path):
-        return _load_keras_file(path)
+        return load_keras_file(path)
     files = {name: os.path.join(path, name) for name in (KERAS_FILE, CONFIG_FILE, FILE_NAME)}
     there = {name for name, file in files.items() if os.path.isfile(file)}
     if KERAS_FILE in there:
-        return _load_keras_file(files[KERAS_FILE])
+        return load_keras_file(files[KERAS_FILE])
     if {CONFIG_FILE, FILE_NAME} <= there:
         return _load_classifier(files[CONFIG_FILE], files[FILE_NAME])
     raise ValueError(f"The folder {path!r} has no model of this package: neither {OUR_FILES}.")
@@ -91,6 +87,8 @@ def local_path(path: str) -> str:
 def _load_classifier(config_file, weights_file):
     """Builds the classifier of a `config.json` and fills it with the weights beside it."""
     config = read_timm_config(config_file)
+    if read_shape(weights_file, LAST_LAYER[1]) != (config.classes,):  # before a model of that size is built
+        raise ValueError(f"{weights_file!r} has no classifier of {config.classes} classes, as {config_file!r} says.")
     backbone = MambaOutBackbone(
         config.variant,
         include_preprocessing=config.include_preprocessing,
@@ -105,43 +103,5 @@ def _load_classifier(config_file, weights_file):
         inference_settings=config.settings,
         name=config.variant,
     )
-    if load_weights(model, weights_file):
-        raise ValueError(f"{weights_file!r} has no classifier of {config.classes} classes, as {config_file!r} says.")
+    load_weights(model, weights_file)
     return model
-
-
-def _load_keras_file(path):
-    try:
-        with zipfile.ZipFile(path) as archive:
-            config = json.loads(archive.read("config.json"))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path!r} is not a .keras file, as `model.save(path)` writes it: {error}") from error
-    for module in sorted(set(_modules(config))):
-        if module.startswith(f"{PACKAGE}."):
-            _import(module)
-    with warnings.catch_warnings():  # KerasHub's models compile themselves, with an optimizer that fits no file
-        warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")
-        return keras.models.load_model(path, compile=False)
-
-
-def _modules(config: Any) -> Iterator[str]:
-    """Yields the modules of all classes in a configuration."""
-    if isinstance(config, dict):
-        if isinstance(config.get("module"), str):
-            yield config["module"]
-        config = list(config.values())
-    if isinstance(config, list):
-        for part in config:
-            yield from _modules(part)
-
-
-def _import(module: str) -> None:
-    """Imports a module; one that has moved since is in one of the packages above it, and Keras finds its classes."""
-    while module != PACKAGE:
-        try:
-            importlib.import_module(module)
-            return
-        except ModuleNotFoundError as error:
-            if not f"{module}.".startswith(f"{error.name}."):
-                raise  # the module is there, and something that it needs is not
-            module = module.rpartition(".")[0]

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_mambaout.files import write_text
+from keras_mambaout.files import write_text, write_whole
 from keras_mambaout.models.classifier import MambaOutClassifier
 from keras_mambaout.models.saved import KERAS_FILE, load_model
 from keras_mambaout.share.card import model_card
@@ -82,6 +82,6 @@ def save_for_hub(
 
 def _save_keras(model, path):
     """Saves a model as a `.keras` file without its optimizer, which Keras saves with every compiled model."""
-    model.save(path)
+    write_whole(path, model.save)
     if model.compiled:
-        load_model(path).save(path)
+        write_whole(path, load_model(path).save)

@@ -10,12 +10,18 @@ import numpy as np
 
 from keras_mambaout.config import VARIANTS
 from keras_mambaout.weights import name_map
-from keras_mambaout.weights.files import read_tensors, write_safetensors
+from keras_mambaout.weights.files import read_tensors, warn_of_nan, write_safetensors
+from keras_mambaout.weights.hdf5 import array_sizes
 from keras_mambaout.weights.hub import HubRepository, download, download_beside, find
 from keras_mambaout.weights.pretrained import PublishedWeights, resolve_weights
 from keras_mambaout.weights.timm_config import CONFIG_FILE, read_timm_config
 
 PARAMETERS = ("kernel", "bias", "gamma", "beta")
+NO_WEIGHTS = (
+    "optimizer/",
+    "metrics/",
+    "seed_generator/",
+)  # state in a `.weights.h5` file that is no weight of the model
 logger = logging.getLogger("keras_mambaout")
 
 
@@ -68,12 +74,13 @@ def fill(
         _load_h5(model, path)
         return []
     values, fresh = _matched(model, read_tensors(path), path)
-    for variable, value in values:
-        variable.assign(value)
     if settings is not None and hasattr(model, "inference_settings"):
         if settings.class_names is None or name_map.LAST_LAYER[0] in fresh:
             settings = dataclasses.replace(settings, class_names=model.inference_settings.class_names)
-        model.inference_settings = settings
+        model.inference_settings = settings  # which may fail, so before the weights
+    for variable, value in values:
+        variable.assign(value)
+    warn_of_nan(path, ((name_map.published_name(variable.path)[0], value) for variable, value in values))
     if fresh:
         logger.warning("%s: not loaded, so fresh and to be trained: %s.", path, ", ".join(fresh))
     return fresh
@@ -225,7 +232,8 @@ def _load_h5(model, path):
     """Loads a file of Keras' own, which must be of the same architecture and classes."""
     before = [variable.numpy() for variable in model.weights]
     try:
-        count = _count_h5_weights(path)
+        with h5py.File(path) as file:
+            count = sum(not any(other in name for other in NO_WEIGHTS) for name in array_sizes(file))
         if count != len(model.weights):
             raise ValueError(f"it holds {count} weights, the model has {len(model.weights)}")
         model.load_weights(path)
@@ -237,11 +245,4 @@ def _load_h5(model, path):
             "loads only into the model that saved it: same variant, same `include_top`, `classes`, `output_norms`. "
             "To carry a backbone over to another head, save with `save_safetensors`."
         ) from error
-
-
-def _count_h5_weights(path):
-    names = []
-    with h5py.File(path) as file:
-        file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
-    others = ("optimizer/", "metrics/", "seed_generator/")  # state that is no weight of the model
-    return sum(not any(other in name for other in others) for name in names)
+    warn_of_nan(path, ((variable.path, variable.numpy()) for variable in model.weights))

@@ -58,10 +58,17 @@ def published_name(path: str) -> tuple[str, tuple[int, ...] | None]:
 
 
 def from_authors_names(tensors: dict[str, Any]) -> dict[str, Any]:
-    """Renames the tensors of the authors' own files (`downsample_layers.0...`) as timm names them."""
+    """Renames the tensors of the authors' own files (`downsample_layers.0...`) as timm names them.
+
+    Raises:
+        ValueError: If a tensor is there under both names.
+    """
     if not any(name.startswith("downsample_layers.") for name in tensors):
         return tensors
-    return {_from_authors_name(name): tensor for name, tensor in tensors.items()}
+    renamed = {_from_authors_name(name): tensor for name, tensor in tensors.items()}
+    if len(renamed) < len(tensors):
+        raise ValueError("it has tensors under the authors' names and under timm's")
+    return renamed
 
 
 def _from_authors_name(name):

@@ -26,6 +26,7 @@ TIMM_NAMES = {"mambaout_test": "test_mambaout"}  # where they differ from ours
 VARIANT_NAMES = {TIMM_NAMES.get(variant, variant): variant for variant in VARIANTS}
 HARMLESS_ARGUMENTS = {"num_classes", "drop_rate", "drop_path_rate"}  # of timm's models; others change what is computed
 OUR_ARGUMENTS = {"in_chans": 3, "global_pool": "avg"}
+MAX_CLASSES = 2**20  # far above any data set, far below all memory
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -119,8 +120,10 @@ def read_timm_config(path: str | os.PathLike) -> TimmConfig:
         with open(path, encoding="utf-8") as file:
             config = json.load(file)
         return _read(config)
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise ValueError(f"{os.fspath(path)!r} is not timm's config.json of a MambaOut classifier: {error}") from error
+    except (OSError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError) as error:
+        raise ValueError(
+            f"{os.fspath(path)!r} is not timm's config.json of a MambaOut classifier: {error!s:.500}"
+        ) from error
 
 
 def _read(config):
@@ -130,6 +133,8 @@ def _read(config):
         raise ValueError(f"`architecture` must be one of {', '.join(VARIANT_NAMES)}, got {architecture!r:.80}")
     trained = _object("pretrained_cfg", config.get("pretrained_cfg", config))  # older files are flat
     classes = check_classes(config.get("num_classes", trained.get("num_classes")))
+    if classes > MAX_CLASSES:
+        raise ValueError(f"`num_classes` must be at most {MAX_CLASSES}, got {classes!r:.80}")
     channels, *sides = trained.get("input_size", (3, 224, 224))
     given = _object("model_args", config.get("model_args", {}))
     arguments = {
