@@ -7,8 +7,6 @@ from typing import Any
 
 import keras
 
-from keras_mambaout.serialization import PACKAGE
-
 FAMILY = ("keras", "keras_hub", "keras_cv", "keras_nlp")  # whose modules Keras imports
 INTEGRATIONS = ("keras_mambaout.integrations.keras_cv", "keras_mambaout.integrations.keras_hub")
 MODELING = {  # parts of Keras that models are made of; its utilities and ready-made models read and write files
