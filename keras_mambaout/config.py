@@ -65,14 +65,9 @@ class MambaOutConfig:
                 f"`conv_ratio` must be above 0 and at most `expansion_ratio`, and that at most {MAX_RATIO}, got "
                 f"conv_ratio={self.conv_ratio!r} and expansion_ratio={self.expansion_ratio!r}."
             )
-        if (
-            not _is_integer(self.kernel_size)
-            or not 1 <= self.kernel_size <= MAX_KERNEL_SIZE
-            or not self.kernel_size % 2
-        ):
-            raise ValueError(
-                f"`kernel_size` must be an odd integer from 1 to {MAX_KERNEL_SIZE}, got {self.kernel_size!r}."
-            )
+        size = self.kernel_size
+        if not _is_integer(size) or not 1 <= size <= MAX_KERNEL_SIZE or size % 2 == 0:
+            raise ValueError(f"`kernel_size` must be an odd positive integer, at most {MAX_KERNEL_SIZE}, got {size!r}.")
         init = self.layer_scale_init
         if init is not None and not (_is_number(init) and init > 0):
             raise ValueError(f"`layer_scale_init` must be above 0, or None, got {init!r}.")

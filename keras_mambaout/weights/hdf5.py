@@ -3,6 +3,7 @@
 They have no checksums. What can be seen is seen here; a flipped bit in a number itself cannot.
 """
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,7 +33,7 @@ def array_sizes(file: h5py.File) -> dict[str, int]:
             extents.append((start, start + stored, path))
         sizes[path] = array.size
     extents.sort()
-    for (_, end, path), (start, _, other) in zip(extents, extents[1:], strict=False):
+    for (_, end, path), (start, _, other) in itertools.pairwise(extents):
         if start < end:
             raise ValueError(f"its arrays {path!r} and {other!r} lie in the same place")
     if extents and extents[-1][1] > file.id.get_filesize():
