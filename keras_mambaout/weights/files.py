@@ -52,8 +52,8 @@ def _readable(path, kind):
         raise
     except Exception as error:  # safetensors and torch raise errors of many kinds for damaged files
         raise ValueError(
-            f"{path!r} is not a readable {kind}, it may be cut off or damaged ({type(error).__name__}: {error}). "
-            "Delete it and download or save it again."
+            f"{path!r} is not a readable {kind}, it may be cut off or damaged ({type(error).__name__}: "
+            f"{error!s:.500}). Delete it and download or save it again."
         ) from error
 
 

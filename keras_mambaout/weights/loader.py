@@ -225,7 +225,7 @@ def _listed(title, names, at_most=8):
     if not names:
         return ""
     more = f" and {len(names) - at_most} more" if len(names) > at_most else ""
-    return f"\n{title} ({len(names)}): {', '.join(names[:at_most])}{more}."
+    return f"\n{title} ({len(names)}): {', '.join(f'{name:.200}' for name in names[:at_most])}{more}."
 
 
 def _load_h5(model, path):
@@ -241,8 +241,8 @@ def _load_h5(model, path):
         for variable, value in zip(model.weights, before, strict=True):
             variable.assign(value)
         raise ValueError(
-            f"{path!r} does not fit the model {model.name!r}, which is left unchanged ({error}). A .weights.h5 file "
-            "loads only into the model that saved it: same variant, same `include_top`, `classes`, `output_norms`. "
+            f"{path!r} does not fit the model {model.name!r}, which is left unchanged ({error!s:.500}). A .weights.h5 "
+            "file loads only into the model that saved it: same variant, same `include_top`, `classes`, `output_norms`. "
             "To carry a backbone over to another head, save with `save_safetensors`."
         ) from error
     warn_of_nan(path, ((variable.path, variable.numpy()) for variable in model.weights))
