@@ -5,21 +5,31 @@ They have no checksums. What can be seen is seen here; a flipped bit in a number
 
 import itertools
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
+import keras
 
 MAX_EXPANSION = 100  # of compressed arrays; Keras does not compress
+NO_WEIGHTS = ("optimizer/", "metrics/", "seed_generator/")  # other state in a file of weights
 
 
-def array_sizes(file: h5py.File) -> dict[str, int]:
-    """Returns how many numbers each array of a file of weights has, `{path: count}`, without reading them.
+class Array(NamedTuple):
+    """An array of a file: its size, whether it is of floats, and whether it can be one of a model's weights."""
+
+    size: int
+    is_float: bool
+    is_weight: bool
+
+
+def list_arrays(file: h5py.File) -> list[Array]:
+    """Returns what arrays a file of weights has, without reading them.
 
     Raises:
         ValueError: If an array is larger than what is stored of it, lies in other files or in another array, or is
             of no number type; or if there are links instead of arrays. The error does not name the file.
     """
-    sizes, extents = {}, []
+    found, extents = [], []
     for path, array in _arrays(file):
         stored, needed = array.id.get_storage_size(), array.size * array.dtype.itemsize
         if array.external or array.is_virtual:
@@ -31,14 +41,23 @@ def array_sizes(file: h5py.File) -> dict[str, int]:
         start = array.id.get_offset()
         if start is not None and stored:
             extents.append((start, start + stored, path))
-        sizes[path] = array.size
+        is_weight = not any(other in path for other in NO_WEIGHTS)
+        found.append(Array(array.size, array.dtype.kind in "fV", is_weight))
     extents.sort()
     for (_, end, path), (start, _, other) in itertools.pairwise(extents):
         if start < end:
             raise ValueError(f"its arrays {path!r} and {other!r} lie in the same place")
     if extents and extents[-1][1] > file.id.get_filesize():
         raise ValueError(f"its array {extents[-1][2]!r} lies behind its end")
-    return sizes
+    return found
+
+
+def check_floats(arrays: list[Array], model: keras.Model) -> None:
+    """Checks that a file has floats for as many weights as the model has; Keras would take integers for them."""
+    floats = sum(array.is_float and array.is_weight for array in arrays)
+    needed = sum(keras.backend.is_float_dtype(variable.dtype) for variable in model.weights)
+    if floats < needed:
+        raise ValueError(f"{floats} of its weights are floats, the model needs {needed}")
 
 
 def _arrays(file: h5py.File) -> Iterator[tuple[str, Any]]:

@@ -11,17 +11,12 @@ import numpy as np
 from keras_mambaout.config import VARIANTS
 from keras_mambaout.weights import name_map
 from keras_mambaout.weights.files import read_tensors, warn_of_nan, write_safetensors
-from keras_mambaout.weights.hdf5 import array_sizes
+from keras_mambaout.weights.hdf5 import check_floats, list_arrays
 from keras_mambaout.weights.hub import HubRepository, download, download_beside, find
 from keras_mambaout.weights.pretrained import PublishedWeights, resolve_weights
 from keras_mambaout.weights.timm_config import CONFIG_FILE, read_timm_config
 
 PARAMETERS = ("kernel", "bias", "gamma", "beta")
-NO_WEIGHTS = (
-    "optimizer/",
-    "metrics/",
-    "seed_generator/",
-)  # state in a `.weights.h5` file that is no weight of the model
 logger = logging.getLogger("keras_mambaout")
 
 
@@ -29,7 +24,10 @@ def load_weights(model: keras.Model, weights: str | os.PathLike | None, revision
     """Fills a MambaOut model with published or saved weights.
 
     Every tensor of the file must have its variable, every variable its tensor, of the same shape
-    in the same layout; otherwise nothing is changed. What may differ, and is logged:
+    in the same layout; otherwise nothing is changed. A damaged file changes nothing either, where it can be seen: what
+    `save_safetensors` writes carries a checksum, the files of PyTorch have some of their own; `.weights.h5` files and
+    the `.safetensors` files of others have none, so a flipped bit in one of their numbers is loaded. Nothing in a file
+    is run. NaN and infinity are loaded, with a warning. What may differ, and is logged:
 
     - the number of classes: the last layer then keeps its fresh values;
     - no head in the model: the file's head is left out. No head in the file: it stays fresh;
@@ -90,7 +88,8 @@ def save_safetensors(model: keras.Model, path: str | os.PathLike) -> None:
     """Writes a model's weights under timm's names, in timm's layout.
 
     The file loads into timm's model of the same variant with `strict=True`, and here with
-    `weights=path`. If writing fails, a file that was there before stays.
+    `weights=path`. It carries the SHA-256 of its tensors, which is compared when it is loaded here. If writing fails,
+    a file that was there before stays.
 
     Args:
         model: A `MambaOutBackbone` or `MambaOutClassifier`.
@@ -233,16 +232,17 @@ def _load_h5(model, path):
     before = [variable.numpy() for variable in model.weights]
     try:
         with h5py.File(path) as file:
-            count = sum(not any(other in name for other in NO_WEIGHTS) for name in array_sizes(file))
-        if count != len(model.weights):
-            raise ValueError(f"it holds {count} weights, the model has {len(model.weights)}")
+            arrays = [array for array in list_arrays(file) if array.is_weight]
+        if len(arrays) != len(model.weights):
+            raise ValueError(f"it holds {len(arrays)} weights, the model has {len(model.weights)}")
+        check_floats(arrays, model)
         model.load_weights(path)
     except Exception as error:  # Keras and h5py raise errors of many kinds
         for variable, value in zip(model.weights, before, strict=True):
             variable.assign(value)
         raise ValueError(
-            f"{path!r} does not fit the model {model.name!r}, which is left unchanged ({error!s:.500}). A .weights.h5 "
-            "file loads only into the model that saved it: same variant, same `include_top`, `classes`, `output_norms`. "
-            "To carry a backbone over to another head, save with `save_safetensors`."
+            f"{path!r} does not fit the model {model.name!r}, which is left unchanged ({error!s:.500}). A "
+            ".weights.h5 file loads only into the model that saved it: same variant, same `include_top`, `classes`, "
+            "`output_norms`. To carry a backbone over to another head, save with `save_safetensors`."
         ) from error
     warn_of_nan(path, ((variable.path, variable.numpy()) for variable in model.weights))

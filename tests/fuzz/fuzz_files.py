@@ -409,7 +409,7 @@ def _changed_h5(content, random, kind):
         elif kind == 2:
             file[name] = np.concatenate([values, values])
         elif kind == 3:
-            dtype = str(random.choice([">f4", "f8", "i4", "f2", "S4", "c8"]))
+            dtype = str(random.choice([">f4", "i4", "u1", "S4", "c8"]))
             file[name] = values.astype(dtype) if dtype != "S4" else values.astype("f4").view("S4")
         elif kind == 4:
             file.create_dataset(name, shape=values.shape, dtype="f4", external=[(CANARY, 0, h5py.h5f.UNLIMITED)])
