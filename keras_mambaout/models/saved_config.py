@@ -26,6 +26,7 @@ MODELING = {  # parts of Keras that models are made of; its utilities and ready-
     "src",
 }
 FILES = ("weights", "vocabulary", "merges", "proto", "preset")  # arguments that open a file or a repository
+CODE = ("__lambda__", "TFSMLayer", "TorchModuleWrapper")  # which hold code, or name files that do
 DOWNLOADING = "stable_diffusion"  # KerasCV's classes of these modules download their weights when they are made
 
 
@@ -68,6 +69,11 @@ def _parts(config: Any) -> Iterator[dict]:
 
 
 def _check_class(part):
+    if part["class_name"] in CODE:
+        raise ValueError(
+            f"it has a {part['class_name']}, which is code that would run: if you trust it, "
+            "keras.models.load_model(path, safe_mode=False)"
+        )
     is_function = part["class_name"] == "function"
     name = part.get("config") if is_function else part.get("registered_name", part["class_name"])
     module = part.get("module")

@@ -84,4 +84,5 @@ def _has_plain_type(array):
     """Whether numbers are stored as this machine has them; bfloat16 is stored as two bytes and says so."""
     if array.dtype.kind == "V":
         return array.dtype.itemsize == 2 and array.attrs.get("dtype") == "bfloat16"
-    return array.dtype.kind in "fiub" and h5py.h5t.py_create(array.dtype) == array.id.get_type()
+    is_number = array.dtype.kind in "fiub" and array.dtype.isnative
+    return is_number and h5py.h5t.py_create(array.dtype) == array.id.get_type()
