@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import h5py
-import keras
 
 MAX_EXPANSION = 100  # of compressed arrays; Keras does not compress
 NO_WEIGHTS = ("optimizer/", "metrics/", "seed_generator/")  # other state in a file of weights
@@ -50,14 +49,6 @@ def list_arrays(file: h5py.File) -> list[Array]:
     if extents and extents[-1][1] > file.id.get_filesize():
         raise ValueError(f"its array {extents[-1][2]!r} lies behind its end")
     return found
-
-
-def check_floats(arrays: list[Array], model: keras.Model) -> None:
-    """Checks that a file has floats for as many weights as the model has; Keras would take integers for them."""
-    floats = sum(array.is_float and array.is_weight for array in arrays)
-    needed = sum(keras.backend.is_float_dtype(variable.dtype) for variable in model.weights)
-    if floats < needed:
-        raise ValueError(f"{floats} of its weights are floats, the model needs {needed}")
 
 
 def _arrays(file: h5py.File) -> Iterator[tuple[str, Any]]:

@@ -385,7 +385,7 @@ def keras_paths(made, random):
     return _with_config(made, random, change)
 
 
-def _changed_h5(content, random, kind):
+def _changed_h5(content, random, kind, integers=()):
     """Returns an HDF5 file of the same kind with one array that is not as it was."""
     stream = io.BytesIO(content)
     with h5py.File(stream, "r+") as file:
@@ -409,7 +409,7 @@ def _changed_h5(content, random, kind):
         elif kind == 2:
             file[name] = np.concatenate([values, values])
         elif kind == 3:
-            dtype = str(random.choice([">f4", "i4", "u1", "S4", "c8"]))
+            dtype = str(random.choice([">f4", "S4", "c8", *integers]))
             file[name] = values.astype(dtype) if dtype != "S4" else values.astype("f4").view("S4")
         elif kind == 4:
             file.create_dataset(name, shape=values.shape, dtype="f4", external=[(CANARY, 0, h5py.h5f.UNLIMITED)])
@@ -459,7 +459,7 @@ def _free(content, extents):
 
 
 def h5_arrays(made, random):
-    return _case("a.weights.h5", _changed_h5(made["h5"], random, "arrays"))
+    return _case("a.weights.h5", _changed_h5(made["h5"], random, "arrays", ("i4", "u1")))
 
 
 def h5_nan(made, random):
