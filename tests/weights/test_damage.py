@@ -115,7 +115,7 @@ def test_pytorch_files(model, saved, tmp_path):
 
     twice = {"downsample_layers.0.conv1.weight": tensors["stem.conv1.weight"], **tensors}
     huge = torch.zeros(1, dtype=torch.float16).expand(2**40)
-    wrong = [content, saved_as(twice), saved_as({"x": huge}), saved_as({7: torch.zeros(1)}), pickle.dumps(Code())]
+    wrong = [content, saved_as(twice), saved_as({"x": huge}), saved_as({7: torch.zeros(1)}), pickle.dumps(Code(), 2)]
     for damaged in wrong:
         path.write_bytes(damaged)
         with pytest.raises(ValueError, match=r"a\.pth"):
