@@ -3,9 +3,11 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from keras_mambaout.commands import classification, compare, detection, list, push, segmentation
 from keras_mambaout.commands.tasks import TaskOptions, open_model
+from keras_mambaout.commands.values import text
 from keras_mambaout.share import UploadError
 from keras_mambaout.weights.hub import DownloadError
 
@@ -27,20 +29,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = make_parser()
     args, unknown = parser.parse_known_args(arguments)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name of a file may be no text
     try:
         if unknown:
             _check_training_options(args, unknown)
             parser.error(f"unrecognized arguments: {' '.join(unknown)}")
         status = args.run(args)
     except (ValueError, DownloadError, UploadError, ImportError) as error:
-        print(f"keras-mambaout: error: {error}", file=sys.stderr)
+        print(f"keras-mambaout: error: {_one_line(error)}", file=sys.stderr)
         return 1
     return status or 0
 
 
-def make_parser() -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, and that takes options by their full names and no empty texts."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs, allow_abbrev=False)
+        self.register("type", None, text)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {_one_line(message)} (see {self.prog} --help)\n")
+
+
+def make_parser() -> Parser:
     """Returns the parser of all commands: each asks the tasks for their options."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="keras-mambaout",
         description="MambaOut for Keras 3. The environment variable KERAS_BACKEND chooses tensorflow, jax or torch.",
     )
@@ -85,12 +100,14 @@ def _check_training_options(args, unknown):
             raise ValueError(f"{flag} is for train {' and train '.join(users)}; this is train {args.training}.")
 
 
+def _one_line(message):
+    return " ".join(str(message).splitlines())
+
+
 def _run_model(args):
     """Predicts or evaluates with the model that was named, as its task does it."""
     task, model = open_model(args.model, TASKS)
     args.options.complete(args, task)
-    if args.batch_size < 1:
-        raise ValueError(f"--batch-size must be 1 or more, got {args.batch_size}.")
     getattr(task, args.command)(args, model)
 
 

@@ -12,8 +12,10 @@ def write_whole(path: str | os.PathLike, write: Callable[[str], None]) -> None:
 
     If that fails, the error is raised, nothing is left over and a file that was there stays as it was.
     """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OSError(f"{os.fspath(path)!r} is {_kind(path)}: nothing was written")  # /dev/null would be replaced
     folder, name = os.path.split(os.path.abspath(path))
-    part = os.path.join(folder, f".{os.getpid()}-{name}")  # the ending stays: Keras chooses the format by it
+    part = os.path.join(folder, _part(name))
     try:
         with open(part, "wb") as file:
             mode = os.fstat(file.fileno()).st_mode & 0o777  # as the umask has it, which not every library minds
@@ -33,6 +35,65 @@ def check_folder(path: str | os.PathLike) -> None:
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
         raise ValueError(f"There is no folder {folder!r} to write {os.path.basename(path)!r} into: make it first.")
+    check_output_file(path)
+
+
+def check_output_file(path: str | os.PathLike) -> None:
+    """Checks that a file can be written to `path`, once its folder is made, before the work whose result it will hold.
+
+    Raises:
+        ValueError: If the path is empty or a folder's or a device's, or nothing can be written there.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError(f"{os.fspath(path)!r} is {_kind(path)}: give the path of a file to write.")
+    _check_place(path, os.path.dirname(os.path.abspath(path)))
+
+
+def check_output_folder(path: str | os.PathLike) -> None:
+    """Checks that files can be written into a folder, once it is made, before the work whose results it will hold.
+
+    Raises:
+        ValueError: If the path is empty or a file's, or nothing can be written there.
+    """
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise ValueError(f"{os.fspath(path)!r} is {_kind(path)}: give the path of a folder to write into.")
+    _check_place(path, os.path.abspath(path))
+
+
+def _check_place(path, folder):
+    """Raises an error if a folder neither exists nor can be made, or nothing can be written into it."""
+    if not os.fspath(path):
+        raise ValueError("The path to write to is an empty text.")
+    place = folder
+    try:
+        while not _exists(place):
+            place = os.path.dirname(place)
+        for name in os.path.relpath(path, place).split(os.sep):
+            _exists(os.path.join(place, _part(name)))
+        if not os.path.isdir(place):
+            raise NotADirectoryError(f"{place!r} is no folder")
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise PermissionError(f"no permission to write into {place!r}")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"Cannot write to {os.fspath(path)!r}: {error}.") from error
+
+
+def _exists(path):
+    """Returns whether there is something at a path; raises an error if nothing can be, as below a file."""
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _part(name):
+    """Returns the name of a file that is not complete yet."""
+    return f".{os.getpid()}-{name}"  # the ending stays: Keras chooses the format by it
+
+
+def _kind(path):
+    return "a folder" if os.path.isdir(path) else "a file" if os.path.isfile(path) else "neither a file nor a folder"
 
 
 def write_text(text: str, path: str | os.PathLike) -> None:

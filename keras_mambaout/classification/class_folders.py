@@ -8,6 +8,9 @@ import numpy as np
 
 from keras_mambaout.data.image_files import EXTENSIONS, ImageFiles, check_folder
 
+TRAINING = "train"
+VALIDATION = ("val", "valid", "validation", "test")
+
 
 class ClassFolders(ImageFiles):
     """The image files of a folder whose sub-folders are classes.
@@ -22,6 +25,11 @@ class ClassFolders(ImageFiles):
 
     def __init__(self, folder: str | os.PathLike, class_names: Iterable[str] | None = None) -> None:
         folder = check_folder(folder, "folder of images")
+        if class_names is None and (parts := parts_of(folder)):
+            raise ValueError(
+                f"The sub-folders of {folder!r} are not classes but parts of a data set, with class folders in them: "
+                f"give one of {', '.join(map(repr, parts.values()))}."
+            )
         found = _class_folders(folder)
         self.class_names = found if class_names is None else _check_names(class_names, found, folder)
         if len(self.class_names) < 2:
@@ -51,13 +59,28 @@ class ClassFolders(ImageFiles):
         return (index,), int(self.labels[index])
 
 
-def _class_folders(folder):
-    """Returns the names of the sub-folders, sorted."""
+def parts_of(folder: str) -> dict[str, str]:
+    """Returns the parts of a data set that a folder has instead of classes, `{"train": path, "val": path}`.
+
+    They are sub-folders of these names with sub-folders in them, and there are no others, or there are `train` and one
+    for validation. Of a folder of class folders there are none.
+    """
+    found = {name: os.path.join(folder, name) for name in _sub_folders(folder)}
+    parts = {name: found[name] for name in (TRAINING, *VALIDATION) if name in found and _sub_folders(found[name])}
+    return parts if len(parts) == len(found) or (TRAINING in parts and len(parts) > 1) else {}
+
+
+def _sub_folders(folder):
+    """Returns the names of the sub-folders that are not hidden, sorted."""
     with os.scandir(folder) as entries:
-        visible = [entry for entry in entries if not entry.name.startswith(".")]
-    names = sorted(entry.name for entry in visible if entry.is_dir())
+        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _class_folders(folder):
+    """Returns the names of the classes."""
+    names = _sub_folders(folder)
     if not names:
-        images = sum(entry.name.lower().endswith(EXTENSIONS) for entry in visible)
+        images = sum(name.lower().endswith(EXTENSIONS) and name[0] != "." for name in os.listdir(folder))
         content = f"{images} images directly in it" if images else "no images"
         raise ValueError(
             f"{folder!r} has no sub-folders and {content}. Each class must be a sub-folder with its images: "

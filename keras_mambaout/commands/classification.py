@@ -9,7 +9,7 @@ from keras_mambaout.classification.evaluation import evaluate_classifier
 from keras_mambaout.classification.inference import classify
 from keras_mambaout.classification.pictures import draw_batch, draw_confusion_matrix
 from keras_mambaout.classification.recipe import ClassificationRecipe
-from keras_mambaout.commands import training
+from keras_mambaout.commands import training, values
 from keras_mambaout.commands.class_names import known_names, names_for
 from keras_mambaout.commands.classification_data import for_evaluation, training_and_validation
 from keras_mambaout.commands.printing import print_json, print_unreadable
@@ -27,6 +27,7 @@ MODEL = "an image classifier"
 TRAINING = "classification"
 IMAGENET_CLASSES = 1000
 PREVIEW_IMAGES = 32
+SHOWN = 5  # classes of a photo
 SHOWN_CLASSES = 50  # in the table of accuracies
 METRICS = {"val_accuracy": "validation accuracy: best {best:.2%} in epoch {epoch}, last {last:.2%}"}
 
@@ -48,29 +49,35 @@ def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
         "--weights", help="of a model by name: imagenet, a published tag, hf://user/repo or a file (default: imagenet)"
     )
     parser.add_argument(
-        "--size", type=int, metavar="PIXELS", help="side of the images in pixels (default: the model's, else 224)"
+        "--size",
+        type=values.SIDE,
+        metavar="PIXELS",
+        help="side of the images in pixels (default: the model's, else 224)",
     )
     parser.add_argument(
-        "--batch-size", type=int, metavar="N", default=32, help="images at a time (default: %(default)s)"
+        "--batch-size", type=values.IMAGES, metavar="N", default=32, help="images at a time (default: %(default)s)"
     )
     if command == "predict":
-        parser.add_argument(
-            "--top", type=int, metavar="N", default=5, help="classes to print per photo (default: %(default)s)"
-        )
+        parser.add_argument("--top", type=values.CLASSES, metavar="N", help="classes to print per photo (default: 5)")
         parser.add_argument(
             "--classes", metavar="FILE", help="names of the classes, a line each (default: the model's)"
         )
         return
     parser.add_argument(
         "--crop-pct",
-        type=float,
+        type=values.CROP,
         metavar="SHARE",
         help="share of the image that is kept (default: the model's at its own size, else 1)",
     )
     parser.add_argument("--data", help="folder of class folders, or a name of TensorFlow Datasets")
     parser.add_argument("--data-dir", metavar="FOLDER", help="of the prepared data of TensorFlow Datasets")
-    parser.add_argument("--split", default="validation", help="of TensorFlow Datasets (default: %(default)s)")
-    parser.add_argument("--confusion-matrix", metavar="FILE", help="PNG: a picture of what each class is taken for")
+    parser.add_argument("--split", help="of TensorFlow Datasets (default: validation)")
+    parser.add_argument(
+        "--confusion-matrix",
+        type=values.picture,
+        metavar="FILE",
+        help="PNG: a picture of what each class is taken for",
+    )
 
 
 def predict(args: argparse.Namespace, model: keras.Model | None) -> None:
@@ -80,7 +87,10 @@ def predict(args: argparse.Namespace, model: keras.Model | None) -> None:
     photos = [load_image(path) for path in args.images]
     model = _open(args, model, IMAGENET_CLASSES, "the 1000 ImageNet classes, so it cannot name photos")
     labels = _labels(args, model)
-    found = [_rows(one, labels) for one in classify(model, photos, args.size, top=args.top, batch_size=args.batch_size)]
+    found = [
+        _rows(one, labels)
+        for one in classify(model, photos, args.size, top=args.top or SHOWN, batch_size=args.batch_size)
+    ]
     if args.json:
         print_json([{"image": path, "predictions": rows} for path, rows in zip(args.images, found, strict=True)])
         return
@@ -153,7 +163,9 @@ def _add_training_arguments(parser):
         finetune=ClassificationRecipe.finetune("mambaout_tiny"),
         paper=ClassificationRecipe.paper("mambaout_tiny"),
     )
-    parser.add_argument("--devices", default="auto", help="how many, or auto for all (default: %(default)s)")
+    parser.add_argument(
+        "--devices", type=values.devices, default="auto", help="how many, or auto for all (default: %(default)s)"
+    )
 
 
 def _recipe(args):

@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from keras_mambaout.commands import values
 from keras_mambaout.compare import BACKENDS, TOLERANCES, compare_backends, format_report
 
 HELP = "compare backends: speed, memory, and whether they agree"
@@ -23,14 +24,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=BACKENDS,
         help=f"separated by spaces or commas (default: {' '.join(BACKENDS)})",
     )
-    parser.add_argument("--batch-size", type=int, default=8, help="images in the batch (default: %(default)s)")
     parser.add_argument(
-        "--size", type=int, help="side of the images in pixels (default: what the model was trained for, or else 224)"
+        "--batch-size", type=values.IMAGES, metavar="N", default=8, help="images in the batch (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--size",
+        type=values.SIDE,
+        metavar="PIXELS",
+        help="side of the images in pixels (default: what the model was trained for, or else 224)",
     )
     parser.add_argument("--precision", default="float32", choices=list(TOLERANCES), help="(default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=20, help="timed calls and steps of fit (default: %(default)s)")
+    parser.add_argument(
+        "--steps",
+        type=values.STEPS,
+        metavar="N",
+        default=20,
+        help="timed calls and steps of fit (default: %(default)s)",
+    )
     parser.add_argument("--images", metavar="FOLDER", help="folder of images (default: noise)")
-    parser.add_argument("--output", default="compare", metavar="FOLDER", help="(default: %(default)s)")
+    parser.add_argument(
+        "--output", type=values.output_folder, default="compare", metavar="FOLDER", help="(default: %(default)s)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

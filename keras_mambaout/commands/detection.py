@@ -10,7 +10,7 @@ import pathlib
 import keras
 import numpy as np
 
-from keras_mambaout.commands import training
+from keras_mambaout.commands import training, values
 from keras_mambaout.commands.class_names import names_for
 from keras_mambaout.commands.printing import print_json, print_unreadable, unused_name
 from keras_mambaout.detection import mask_rcnn
@@ -21,7 +21,7 @@ from keras_mambaout.detection.inference import detect
 from keras_mambaout.detection.pictures import draw_examples
 from keras_mambaout.detection.predicted_masks import encode_masks, paste_masks
 from keras_mambaout.detection.recipe import InstanceSegmentationRecipe
-from keras_mambaout.files import save_picture
+from keras_mambaout.files import check_output_folder, save_picture
 from keras_mambaout.preprocessing.reading import load_image
 from keras_mambaout.visualization.detections import draw_detections
 
@@ -49,14 +49,21 @@ def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
         return
     batch_size = {"predict": 32, "evaluate": 8}[command]
     parser.add_argument(
-        "--size", type=int, metavar="PIXELS", help="images are resized to fit in (default: the model's, else 640)"
+        "--size",
+        type=values.SIDE,
+        metavar="PIXELS",
+        help="images are resized to fit in (default: the model's, else 640)",
     )
     parser.add_argument(
-        "--batch-size", type=int, metavar="N", default=batch_size, help="images at a time (default: %(default)s)"
+        "--batch-size",
+        type=values.IMAGES,
+        metavar="N",
+        default=batch_size,
+        help="images at a time (default: %(default)s)",
     )
     parser.add_argument(
         "--confidence",
-        type=float,
+        type=values.SHARE,
         metavar="SHARE",
         default=0.5,
         help="lowest confidence to be shown (default: %(default)s)",
@@ -64,10 +71,16 @@ def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-masks", action="store_true", help="boxes only, also of a detector that finds masks (default: both)"
     )
-    parser.add_argument("--output", default="output", metavar="FOLDER", help="for pictures (default: %(default)s)")
+    parser.add_argument(
+        "--output",
+        type=values.output_folder,
+        default="output",
+        metavar="FOLDER",
+        help="for pictures (default: %(default)s)",
+    )
     parser.add_argument(
         "--shortest-edge",
-        type=int,
+        type=values.SIDE,
         metavar="PIXELS",
         help="of the images in pixels, instead of --size (default: the model's)",
     )
@@ -82,19 +95,30 @@ def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", metavar="FOLDER", help="the images that the labels are for")
     parser.add_argument("--tfds", metavar="NAME", help="of TensorFlow Datasets: coco/2017, voc/2007, ...")
     parser.add_argument("--data-dir", metavar="FOLDER", help="of the prepared data of TensorFlow Datasets")
-    parser.add_argument("--split", default="validation", help="of TensorFlow Datasets (default: %(default)s)")
+    parser.add_argument("--split", help="of TensorFlow Datasets (default: validation)")
     _add_invalid(parser)
-    parser.add_argument("--results", metavar="FILE", help="JSON: the detections in COCO's format of results")
     parser.add_argument(
-        "--pictures", type=int, metavar="N", default=8, help="how many images to draw (default: %(default)s)"
+        "--results",
+        type=values.json_file,
+        metavar="FILE",
+        help="JSON: the detections in COCO's format of results",
+    )
+    parser.add_argument(
+        "--pictures",
+        type=values.PICTURES,
+        metavar="N",
+        default=8,
+        help="how many images to draw (default: %(default)s)",
     )
 
 
 def predict(args: argparse.Namespace, model: keras.Model) -> None:
     """Prints the objects in each photo, with masks if the model finds them, and draws one picture per photo."""
+    sizes = _sizes(args)
+    check_output_folder(args.output)
     photos = [load_image(path) for path in args.images]
     names = names_for(args, model, model.num_classes, _coco_classes())
-    found = detect(model, photos, **_sizes(args), confidence_threshold=args.confidence, masks="box")
+    found = detect(model, photos, **sizes, confidence_threshold=args.confidence, masks="box")
     results, taken = [], set()
     for path, photo, objects in zip(args.images, photos, found, strict=True):
         masks = None if args.no_masks else objects.get("masks")
@@ -123,21 +147,24 @@ def predict(args: argparse.Namespace, model: keras.Model) -> None:
 
 def evaluate(args: argparse.Namespace, model: keras.Model) -> None:
     """Prints COCO's average precision of boxes, and of masks if model and labels have them; draws the first images."""
+    sizes = _sizes(args)
+    if args.pictures:
+        check_output_folder(args.output)
     dataset = _dataset(args)
     masks = getattr(model, "finds_masks", False) and not args.no_masks and dataset.has_masks
     iou_type = tuple(TITLES) if masks else "bbox"
-    metrics = evaluate_detector(model, dataset, **_sizes(args), iou_type=iou_type, results=args.results)
+    metrics = evaluate_detector(model, dataset, **sizes, iou_type=iou_type, results=args.results)
     if args.json:
         print_json(metrics)
     elif masks:
-        print("\n\n".join(f"{TITLES[name]}\n{format_coco_metrics(values)}" for name, values in metrics.items()))
+        print("\n\n".join(f"{TITLES[name]}\n{format_coco_metrics(numbers)}" for name, numbers in metrics.items()))
     else:
         print(format_coco_metrics(metrics))
     if not args.json:
         print_unreadable(dataset)
         if args.results:
             print(f"Detections in COCO's format: {args.results}")
-    if args.pictures > 0:
+    if args.pictures:
         indices = [index for index, _ in itertools.islice(dataset.examples(), args.pictures)]
         columns = min(PICTURE_COLUMNS, len(indices))
         picture = draw_examples(model, dataset, indices, args.size, args.shortest_edge, None, args.confidence, columns)
@@ -182,7 +209,9 @@ def _add_training_arguments(parser):
         f"{recipe.shortest_edge}, the long one at most {recipe.longest_edge})",
         paper=recipe,
     )
-    parser.add_argument("--channels", type=int, metavar="N", default=256, help="of the heads (default: %(default)s)")
+    parser.add_argument(
+        "--channels", type=values.CHANNELS, metavar="N", default=256, help="of the heads (default: %(default)s)"
+    )
 
 
 def _add_invalid(parser):
@@ -195,10 +224,10 @@ def _add_invalid(parser):
 
 
 def _datasets(args):
+    if args.val_images and not args.val_annotations:
+        raise ValueError("--val-images needs --val-annotations, the labels of these images.")
     data = CocoDataset.from_json(args.annotations, args.images, args.invalid)
     if not args.val_annotations:
-        if args.val_images:
-            raise ValueError("--val-images needs --val-annotations, the labels of these images.")
         return data, data
     val_data = CocoDataset.from_json(args.val_annotations, args.val_images or args.images, args.invalid)
     if val_data.class_names != data.class_names:
@@ -222,8 +251,12 @@ def _draw_batch(batch, class_names):
 
 def _dataset(args):
     if args.tfds and not (args.annotations or args.images or args.invalid != "error"):
-        return CocoDataset.from_tfds(args.tfds, args.split, args.data_dir)
+        return CocoDataset.from_tfds(args.tfds, args.split or "validation", args.data_dir)
     if args.annotations and args.images and not args.tfds:
+        if args.split or args.data_dir:
+            raise ValueError("--split and --data-dir are for --tfds: leave them out for --annotations and --images.")
+        if args.results and os.path.exists(args.results) and os.path.samefile(args.results, args.annotations):
+            raise ValueError(f"--results would overwrite the labels in {args.annotations!r}: give another file.")
         return CocoDataset.from_json(args.annotations, args.images, args.invalid)
     raise ValueError("Give --annotations FILE and --images FOLDER, perhaps with --invalid, or --tfds NAME.")
 

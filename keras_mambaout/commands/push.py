@@ -3,6 +3,7 @@
 import argparse
 import json
 
+from keras_mambaout.commands import values
 from keras_mambaout.models.saved import load_model
 from keras_mambaout.share import push_to_hub, save_for_hub
 
@@ -20,11 +21,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", metavar="NAME", help="what it was trained on, such as imagenet-1k")
     parser.add_argument("--metrics", metavar="FILE", help="JSON file, as evaluate --json prints it, for the model card")
     parser.add_argument("--overwrite-card", action="store_true", help="replace a README.md that is there")
-    parser.add_argument("--output", metavar="FOLDER", help="write what would be uploaded into this folder, and stop")
+    parser.add_argument(
+        "--output",
+        type=values.output_folder,
+        metavar="FOLDER",
+        help="write what would be uploaded into this folder, and stop",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
     """Prints the URL of the repository, or the folder."""
+    for_upload = {"--private": args.private, "--revision": args.revision, "--message": args.message}
+    for_upload["--overwrite-card"] = args.overwrite_card
+    if args.output is not None and any(for_upload.values()):
+        given = ", ".join(flag for flag, value in for_upload.items() if value)
+        raise ValueError(f"{given}: for an upload, and with --output nothing is uploaded. Leave one of them out.")
     about = {"license": args.license, "dataset": args.dataset, "metrics": _read_metrics(args.metrics)}
     model = load_model(args.model)
     if args.output is not None:

@@ -9,15 +9,15 @@ import keras
 import numpy as np
 from PIL import Image
 
-from keras_mambaout.commands import training
+from keras_mambaout.commands import training, values
 from keras_mambaout.commands.class_names import known_names, names_for, read_names
 from keras_mambaout.commands.printing import print_json, print_unreadable, unused_name
-from keras_mambaout.files import save_picture, write_whole
+from keras_mambaout.files import check_output_folder, save_picture, write_whole
 from keras_mambaout.inference_settings import SegmentationSettings, settings_of
 from keras_mambaout.preprocessing.reading import load_image
 from keras_mambaout.segmentation import UperNet, upernet
 from keras_mambaout.segmentation.ade20k import ade20k_classes
-from keras_mambaout.segmentation.dataset import SegmentationDataset
+from keras_mambaout.segmentation.dataset import SPLITS, SegmentationDataset
 from keras_mambaout.segmentation.evaluation import evaluate_segmenter
 from keras_mambaout.segmentation.inference import MULTI_SCALE, segment
 from keras_mambaout.segmentation.mean_iou import format_segmentation_metrics
@@ -28,6 +28,7 @@ NAME = "semantic segmentation"
 MODEL = "a UperNet"
 TRAINING = "semantic"
 PREVIEW_IMAGES = 4
+SHOWN = 5  # classes of a photo
 METRICS = {"val_mIoU": "mIoU: best {best:.2%} in epoch {epoch}, last {last:.2%}"}
 LONGEST_EDGES = 4  # the longest edge is at most this many shortest ones, as the paper's 2048 and 512
 
@@ -43,37 +44,49 @@ def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
         _add_training_arguments(parser)
         return
     parser.add_argument(
-        "--size", type=int, metavar="PIXELS", help="side of the windows in pixels (default: the model's, else 512)"
+        "--size",
+        type=values.SIDE,
+        metavar="PIXELS",
+        help="side of the windows in pixels (default: the model's, else 512)",
     )
     parser.add_argument(
-        "--batch-size", type=int, metavar="N", default=1, help="windows at a time (default: %(default)s)"
+        "--batch-size", type=values.IMAGES, metavar="N", default=1, help="windows at a time (default: %(default)s)"
     )
-    parser.add_argument("--output", default="output", metavar="FOLDER", help="for pictures (default: %(default)s)")
     parser.add_argument(
-        "--shortest-edge", type=int, metavar="PIXELS", help="of the images (default: --size, or the model's)"
+        "--output",
+        type=values.output_folder,
+        default="output",
+        metavar="FOLDER",
+        help="for pictures (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--shortest-edge", type=values.SIDE, metavar="PIXELS", help="of the images (default: --size, or the model's)"
     )
     parser.add_argument(
         "--multi-scale", action="store_true", help="look at six sizes of each image, also mirrored, as the paper does"
     )
     if command == "predict":
         parser.add_argument(
-            "--top", type=int, metavar="N", default=5, help="classes to print per photo (default: %(default)s)"
+            "--top", type=values.CLASSES, metavar="N", help="classes to print per photo (default: 5, in JSON all)"
         )
         parser.add_argument(
             "--classes", metavar="FILE", help="names of the classes, one per line (default: the model's)"
         )
         return
     _add_data_arguments(parser)
-    parser.add_argument("--split", default="validation", help="of ADE20K (default: %(default)s)")
+    parser.add_argument("--split", choices=SPLITS, help="of ADE20K (default: validation)")
     parser.add_argument(
-        "--pictures", type=int, metavar="N", default=8, help="how many images to draw (default: %(default)s)"
+        "--pictures",
+        type=values.PICTURES,
+        metavar="N",
+        default=8,
+        help="how many images to draw (default: %(default)s)",
     )
 
 
 def predict(args: argparse.Namespace, model: keras.Model) -> None:
     """Prints the classes in each photo, and writes one picture and one label map per photo."""
-    if args.top < 1:
-        raise ValueError(f"`top` must be an integer of 1 or more, got {args.top}.")
+    check_output_folder(args.output)
     photos = [load_image(path) for path in args.images]
     names = names_for(args, model, model.num_classes, ade20k_classes()[0])
     palette = _palette(model, names)
@@ -88,21 +101,26 @@ def predict(args: argparse.Namespace, model: keras.Model) -> None:
         _save_label_map(classes, palette, label_map)
         shares = np.bincount(classes.ravel(), minlength=len(names)) / classes.size
         best = [int(index) for index in np.argsort(-shares, kind="stable") if shares[index]]
-        rows = [{"name": names[index], "share": float(shares[index])} for index in best]
+        rows = [{"name": names[index], "share": float(shares[index])} for index in best[: args.top]]
         results.append({"image": path, "picture": file, "label_map": label_map, "classes": rows})
     if args.json:
         print_json(results)
         return
     for result in results:
         print(result["image"])
-        for row in result["classes"][: args.top]:
+        for row in result["classes"][: args.top or SHOWN]:
             print(f"  {row['share']:7.2%}  {row['name']}")
         print(f"  picture: {result['picture']}, class of each pixel: {result['label_map']}")
 
 
 def evaluate(args: argparse.Namespace, model: keras.Model) -> None:
     """Prints the metrics of ADE20K, and draws predictions and labels of the first images."""
-    dataset = _dataset(args, args.split, args.images, args.labels, known_names(args.model, model))
+    if args.pictures:
+        check_output_folder(args.output)
+    if args.split and not args.data:
+        raise ValueError("--split is for --data, ADE20K: leave it out for --images and --labels.")
+    names = known_names(args.model, model)
+    dataset = _dataset(args, args.split or "validation", args.images, args.labels, names)
     options = _options(args)
     metrics = evaluate_segmenter(model, dataset, **options)
     if args.json:
@@ -110,7 +128,7 @@ def evaluate(args: argparse.Namespace, model: keras.Model) -> None:
     else:
         print(format_segmentation_metrics(metrics))
         print_unreadable(dataset)
-    if args.pictures > 0:
+    if args.pictures:
         examples = (example for _, example in itertools.islice(dataset.examples(), args.pictures))
         photos, labels = zip(*examples, strict=True)
         picture = draw_segmentation(
@@ -148,7 +166,10 @@ def _add_data_arguments(parser):
     parser.add_argument("--labels", metavar="FOLDER", help="PNGs with the class of each pixel, named as the images")
     parser.add_argument("--classes", metavar="FILE", help="names of the classes, one per line, or 'number: name'")
     parser.add_argument(
-        "--ignore-ids", metavar="NUMBERS", help="numbers in the PNGs of pixels that do not count (default: 255)"
+        "--ignore-ids",
+        type=values.labels,
+        metavar="NUMBERS",
+        help="numbers in the PNGs of pixels that do not count, with commas between them (default: 255)",
     )
 
 
@@ -163,7 +184,9 @@ def _add_training_arguments(parser):
         image_size="side of the crops, and short side of the images, in pixels (default: 512)",
         paper=recipe,
     )
-    parser.add_argument("--channels", type=int, metavar="N", default=512, help="of the head (default: %(default)s)")
+    parser.add_argument(
+        "--channels", type=values.CHANNELS, metavar="N", default=512, help="of the head (default: %(default)s)"
+    )
 
 
 def _datasets(args):
@@ -186,7 +209,7 @@ def _dataset(args, split, images, labels, known=None):
         return SegmentationDataset.from_ade20k(args.data, split)
     if not args.data and images and labels and (args.classes or known):
         names, numbers = read_names(args.classes) if args.classes else (known, None)
-        ignore_ids = [255] if args.ignore_ids is None else _numbers(args.ignore_ids)
+        ignore_ids = [255] if args.ignore_ids is None else args.ignore_ids
         return SegmentationDataset.from_folder(images, labels, names, numbers, ignore_ids=ignore_ids)
     raise ValueError(
         "Give --data FOLDER (ADEChallengeData2016) alone, or --images FOLDER, --labels FOLDER and --classes FILE."
@@ -209,14 +232,6 @@ def _palette(model, names):
     """Returns the colours that a model carries, else those of its classes."""
     carried = settings_of(model, SegmentationSettings).palette
     return class_palette(names) if carried is None else np.array(carried, "uint8")
-
-
-def _numbers(text):
-    """Returns the numbers in a text with commas between them."""
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts):
-        raise ValueError(f"--ignore-ids must be numbers with commas between them, such as 0,255, got {text!r}.")
-    return [int(part) for part in parts]
 
 
 def _save_label_map(classes, palette, path):

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_mambaout.commands import values
 from keras_mambaout.files import save_picture
 from keras_mambaout.training.distribution import Devices, distribute
 from keras_mambaout.training.recipe import TrainingRecipe
@@ -30,63 +31,71 @@ def add_arguments(parser: argparse.ArgumentParser, weights: str, image_size: str
     """
 
     def default(text):
-        values = {name: text.format(recipe) for name, recipe in recipes.items()}
-        if len(values) == 1:
-            return next(iter(values.values()))
-        return ", ".join(f"{value} for {name}" for name, value in values.items())
+        numbers = {name: text.format(recipe) for name, recipe in recipes.items()}
+        if len(numbers) == 1:
+            return next(iter(numbers.values()))
+        return ", ".join(f"{number} for {name}" for name, number in numbers.items())
 
     parser.add_argument("--model", default="mambaout_tiny", help="model name (default: %(default)s)")
     parser.add_argument(
         "--weights",
         help=f"to start from: imagenet, none, a published tag, hf://user/repo or a file (default: {weights})",
     )
-    parser.add_argument("--epochs", type=int, metavar="N", help=f"(default: {default('{0.epochs}')})")
+    parser.add_argument("--epochs", type=values.EPOCHS, metavar="N", help=f"(default: {default('{0.epochs}')})")
     parser.add_argument(
         "--batch-size",
-        type=int,
+        type=values.IMAGES,
         metavar="N",
         help=f"images of one weight update, over all steps and devices (default: {default('{0.batch_size}')})",
     )
     parser.add_argument(
         "--accumulate",
-        type=int,
+        type=values.STEPS,
         metavar="N",
         default=1,
         help="steps that a batch is divided into (default: %(default)s)",
     )
     parser.add_argument(
         "--learning-rate",
-        type=float,
+        type=values.LEARNING_RATE,
         metavar="RATE",
         help="the highest, at this batch size (default: scaled with the batch size, "
         f"{default('{0.base_learning_rate:g} at {0.base_batch_size}')})",
     )
-    parser.add_argument("--image-size", type=int, metavar="PIXELS", help=image_size)
+    parser.add_argument("--image-size", type=values.SIDE, metavar="PIXELS", help=image_size)
     parser.add_argument(
         "--drop-path",
-        type=float,
+        type=values.RATE,
         metavar="RATE",
         help=f"stochastic depth (default: that of the model's size, tiny {default('{0.drop_path_rate:g}')})",
     )
     parser.add_argument(
-        "--clip-norm", type=float, metavar="NORM", help="largest norm of the gradients (default: no limit)"
+        "--clip-norm", type=values.NORM, metavar="NORM", help="largest norm of the gradients (default: no limit)"
     )
     parser.add_argument(
         "--ema",
-        type=float,
+        type=values.RATE,
         nargs="?",
         const=0.9999,
         metavar="MOMENTUM",
         help="average the weights, with momentum %(const)s if none is given (default: no average)",
     )
     parser.add_argument("--precision", default="float32", choices=PRECISIONS, help="(default: %(default)s)")
-    parser.add_argument("--seed", type=int, metavar="N", default=0, help="(default: %(default)s)")
+    parser.add_argument("--seed", type=values.SEED, metavar="N", default=0, help="(default: %(default)s)")
     parser.add_argument(
         "--strict", action="store_true", help="end the run at an unreadable image (default: leave it out and go on)"
     )
     parser.add_argument("--resume", action="store_true", help="go on with the run in --output")
-    parser.add_argument("--preview", metavar="FILE", help="draw a training batch as a PNG, and do not train")
-    parser.add_argument("--output", default="output/train", metavar="FOLDER", help="(default: %(default)s)")
+    parser.add_argument(
+        "--preview", type=values.picture, metavar="FILE", help="draw a training batch as a PNG, and do not train"
+    )
+    parser.add_argument(
+        "--output",
+        type=values.output_folder,
+        default="output/train",
+        metavar="FOLDER",
+        help="(default: %(default)s)",
+    )
 
 
 def with_arguments(recipe: TrainingRecipe, args: argparse.Namespace, **numbers: Any) -> TrainingRecipe:
@@ -127,9 +136,12 @@ def run(
         metrics: What is printed of each metric in the logs of `fit`: `{name: format of its line}`.
         devices: As for `distribute`; `None` for tasks that train on one device.
     """
+    if args.preview and args.resume:
+        raise ValueError("--preview does not train, so there is nothing to --resume: leave one of them out.")
+    recipe.step_batch_size(args.accumulate)  # before any data is read: `train` knows the devices too
     if args.preview:
         data, _ = load_data()
-        batches = recipe.batches(data, min(preview_images, len(data)), seed=args.seed)
+        batches = recipe.batches(data, min(preview_images, data.steps_per_epoch(1)), seed=args.seed)
         batch = next(batches.as_numpy_iterator())
         save_picture(draw(batch, data.class_names), args.preview)
         count = len(keras.tree.flatten(batch)[0])
@@ -175,7 +187,7 @@ def _report(history, metrics, data, val_data, output):
             print(f"{len(part.unreadable)} of {len(part)} images for {name} are unreadable and were left out:")
             print("\n".join(f"  {image}" for image in part.unreadable))
     for name, line in metrics.items():
-        values = history[name]
-        best = max(range(len(values)), key=values.__getitem__)
-        print(line.format(best=values[best], epoch=best + 1, last=values[-1]))
+        logged = history[name]
+        best = max(range(len(logged)), key=logged.__getitem__)
+        print(line.format(best=logged[best], epoch=best + 1, last=logged[-1]))
     print(f"written: {', '.join(os.path.join(output, name) for name in FILES)}")

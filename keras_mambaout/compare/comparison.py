@@ -15,6 +15,7 @@ from keras_mambaout.compare.report import check_can_draw, write_report
 from keras_mambaout.compare.run import Run
 from keras_mambaout.compare.tasks import task_of
 from keras_mambaout.config import VARIANTS
+from keras_mambaout.files import check_output_folder
 from keras_mambaout.models.saved import SUFFIX, local_path, names_saved_model
 from keras_mambaout.preprocessing.imagenet import resize_and_center_crop
 from keras_mambaout.preprocessing.reading import load_image
@@ -99,6 +100,7 @@ def compare_backends(
     _check_arguments(model, weights, backends, batch_size, precision, steps, tolerance)
     if output is not None:
         check_can_draw()
+        check_output_folder(output)
     path = local_path(model)  # downloaded once
     instance = models.build_model(path, size, weights)
     task = task_of(instance)

@@ -40,20 +40,18 @@ class LabelMapFiles(ImageFiles):
         label_ids: Iterable[int],
         ignore_ids: Iterable[int],
     ) -> None:
-        folder = images
+        folders = images, labels
         images, labels = (_files(folder, endings) for folder, endings in ((images, EXTENSIONS), (labels, (".png",))))
         names = sorted(labels)
         if not set(images) & set(labels):
-            problem = f"None of {len(labels)} label maps has an image: {', '.join(labels[name] for name in names[:3])}"
             raise ValueError(
-                f"{problem if labels else 'No label maps'}. The image of labels/street.png is images/street.jpg (or "
-                "another ending)."
+                f"{_problem(labels, folders)}. The image of labels/street.png is images/street.jpg (or another ending)."
             )
         unlabelled = len(set(images) - set(labels))
         if unlabelled:
             logger.warning("%d of %d images have no label map, they are left out.", unlabelled, len(images))
         ending = os.path.splitext(next(iter(images.values())))[1]  # of images that are not there
-        super().__init__([images.get(name, os.path.join(folder, name + ending)) for name in names])
+        super().__init__([images.get(name, os.path.join(folders[0], name + ending)) for name in names])
         self.label_paths = [labels[name] for name in names]
         self.label_ids = list(label_ids)
         self._classes = np.full(2**16, -1, "int16")  # number in the file -> class
@@ -100,6 +98,16 @@ class LabelMapFiles(ImageFiles):
             errors = [error for error in threads.map(error_of, indices) if error is not None]
         if errors:
             raise LabelError(f"{len(errors)} of {len(indices)} label maps are wrong, the first: {errors[0]}")
+
+
+def _problem(labels, folders):
+    """Returns why a folder of images and one of label maps have no pairs."""
+    if labels:
+        named = ", ".join(sorted(labels.values())[:3])
+        return f"None of {len(labels)} label maps has an image in {os.fspath(folders[0])!r}: {named}"
+    parts = sorted(entry.name for entry in os.scandir(folders[1]) if entry.is_dir())[:3]
+    hint = f". It has the folders {', '.join(map(repr, parts))}: give one that has label maps directly" if parts else ""
+    return f"There are no label maps, PNGs, in {os.fspath(folders[1])!r}{hint}"
 
 
 def _files(folder, endings):

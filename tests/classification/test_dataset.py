@@ -115,6 +115,28 @@ def test_real_data(data_dir):
     assert images.shape == (40, 32, 32, 3) and images.max() > 200 and len(np.unique(labels)) == 5
 
 
+@pytest.mark.parametrize(
+    ("classes", "refused"),
+    [
+        (["train/a", "train/b", "val/a", "val/b"], True),
+        (["train/a", "validation/a", "test/a"], True),
+        (["train/a", "valid/a", "labels"], True),  # whatever else there is
+        (["test/a", "test/b"], True),
+        (["train", "bus", "test"], False),  # a train is a class too
+        (["train/steam", "bus"], False),
+    ],
+)
+def test_parts_are_no_classes(classes, refused, tmp_path):
+    for name in classes:
+        (tmp_path / name).mkdir(parents=True)
+        Image.new("RGB", (6, 4)).save(tmp_path / name / "1.png")
+    if not refused:
+        assert len(ClassificationDataset.from_folder(tmp_path)) == len(classes)
+        return
+    with pytest.raises(ValueError, match=r"are not classes but parts of a data set, .*: give one of '.*(train|test)'"):
+        ClassificationDataset.from_folder(tmp_path)
+
+
 def test_bad_folders(tmp_path):
     with pytest.raises(ValueError, match=r"no folder of images .*nowhere' \(working directory"):
         ClassificationDataset.from_folder(tmp_path / "nowhere")

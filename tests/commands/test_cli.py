@@ -66,8 +66,6 @@ def test_list(capsys):
         (["predict", "nowhere.jpg", "--model", "mambaout_test", "--weights", "SEEDED"], "no image file 'nowhere.jpg'"),
         (["predict", "PHOTO", "--model", "mambaout_huge"], "Unknown model 'mambaout_huge': give one of mambaout_femto"),
         (["predict", "PHOTO", "--model", "mambaout_test"], "no published weights"),
-        (["predict", "PHOTO", "--model", "mambaout_test", "--weights", "SEEDED", "--top", "0"], "`top`"),
-        (["predict", "PHOTO", "--model", "mambaout_test", "--weights", "SEEDED", "--batch-size", "0"], "--batch-size"),
         (
             ["predict", "PHOTO", "--model", "mambaout_test", "--classes", "x"],
             "--classes is for .keras files; mambaout_test has the classes of",

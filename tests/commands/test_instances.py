@@ -173,8 +173,11 @@ def test_errors_of_training_are_one_line(dataset, tmp_path, capsys):
     command = ["train", "instances", "--model", "mambaout_test", "--output", str(tmp_path / "run")]
     command += ["--annotations", str(dataset[0]), "--images", str(dataset[1])]
     for options, message in (
-        (["--epochs", "0"], "`epochs` must be"),
-        (["--accumulate", "0"], "accumulate"),
+        (["--accumulate", "3"], "does not go into 3 accumulated steps"),
+        (
+            ["--preview", str(tmp_path / "x.png"), "--resume"],
+            "--preview does not train, so there is nothing to --resume",
+        ),
         (["--val-images", str(dataset[1])], "--val-images needs --val-annotations"),
     ):
         assert main([*command, *options, "--weights", "none"]) == 1

@@ -171,13 +171,12 @@ def test_errors_are_one_line(trained, folders, tmp_path, capsys):
         ([*evaluate, saved], "Give --data FOLDER (ADEChallengeData2016) alone, or --images"),
         ([*evaluate, saved, "--data", str(tmp_path), *folders], "Give --data FOLDER"),
         ([*evaluate, saved, "--data", str(tmp_path)], "There is no folder"),
-        ([*evaluate, saved, *folders, "--ignore-ids", "none"], "--ignore-ids must be numbers with commas"),
+        ([*evaluate, saved, *folders, "--split", "training"], "--split is for --data, ADE20K"),
         (
             [*evaluate, saved, *folders[:5], str(tmp_path / "two.txt")],
             "The model has 3 classes, the data set has 2",
         ),
         ([*evaluate, classifier, *folders], "--images is for object detection and semantic segmentation; "),
-        (["predict", photo, "--model", saved, "--top", "0"], "`top` must be an integer of 1 or more, got 0"),
         (["predict", photo, "--model", saved, "--classes", "missing.txt"], "is neither a text file of names"),
         ([*TRAIN, "--data", str(tmp_path), "--val-images", folders[1]], "--val-images and --val-labels are for"),
     ):

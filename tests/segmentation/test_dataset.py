@@ -188,13 +188,16 @@ def test_images_and_label_maps_go_together(folders, caplog):
     assert [index for index, _ in dataset.examples()] == [0, 2] and dataset.unreadable == [str(images / "1.png")]
     for path in labels.iterdir():
         path.rename(labels / f"other_{path.name}")
-    with pytest.raises(ValueError, match=r"None of 3 label maps has an image: .*other_0\.png"):
+    with pytest.raises(ValueError, match=r"None of 3 label maps has an image in .*: .*other_0\.png"):
         SegmentationDataset.from_folder(*folders)
     with pytest.raises(ValueError, match=r"There is no folder '.*nowhere'"):
         SegmentationDataset.from_folder(images, labels / "nowhere", names)
     for path in labels.iterdir():
         path.unlink()
-    with pytest.raises(ValueError, match="No label maps"):
+    with pytest.raises(ValueError, match=r"There are no label maps, PNGs, in '.*'\. The image of"):
+        SegmentationDataset.from_folder(*folders)
+    (labels / "train").mkdir()
+    with pytest.raises(ValueError, match=r"It has the folders 'train': give one that has label maps directly\."):
         SegmentationDataset.from_folder(*folders)
 
 
