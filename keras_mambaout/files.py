@@ -1,6 +1,7 @@
 """Writing files so that nothing is lost."""
 
 import os
+import stat
 from collections.abc import Callable
 
 import numpy as np
@@ -94,6 +95,14 @@ def _part(name):
 
 def _kind(path):
     return "a folder" if os.path.isdir(path) else "a file" if os.path.isfile(path) else "neither a file nor a folder"
+
+
+def read_text(path: str | os.PathLike) -> str:
+    """Returns the text of a file; a device, which may have no end, is an error."""
+    if stat.S_ISCHR(os.stat(path).st_mode):
+        raise OSError(f"{os.fspath(path)!r} is a device")
+    with open(path, encoding="utf-8") as file:
+        return file.read()
 
 
 def write_text(text: str, path: str | os.PathLike) -> None:

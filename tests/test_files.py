@@ -5,7 +5,14 @@ import stat
 
 import pytest
 
-from keras_mambaout.files import check_folder, check_output_file, check_output_folder, write_text, write_whole
+from keras_mambaout.files import (
+    check_folder,
+    check_output_file,
+    check_output_folder,
+    read_text,
+    write_text,
+    write_whole,
+)
 
 pytestmark = pytest.mark.no_backend
 
@@ -65,6 +72,13 @@ def test_no_permission(place, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(ValueError, match=r"no permission to write into .*folder'\."):
         check_output_folder(place / "folder" / "new")
+
+
+def test_a_device_without_end_is_not_read(place):
+    assert read_text(place / "file.txt") == "as it was"
+    for path in ("/dev/zero", "/dev/null"):
+        with pytest.raises(OSError, match="is a device"):
+            read_text(path)
 
 
 def test_a_device_is_not_replaced_by_a_file(place):

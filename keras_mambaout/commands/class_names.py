@@ -7,6 +7,7 @@ import re
 
 import keras
 
+from keras_mambaout.files import read_text
 from keras_mambaout.inference_settings import InferenceSettings, settings_of
 
 
@@ -57,7 +58,7 @@ def read_names(path: str) -> tuple[list[str], list[int] | None]:
         ValueError: If there is no such file, or it has another format.
     """
     try:
-        text = pathlib.Path(path).read_text(encoding="utf-8")
+        text = read_text(path)
         if path.endswith(".json"):
             categories = sorted(json.loads(text)["categories"], key=lambda category: category["id"])
             return [category["name"] for category in categories], None

@@ -4,6 +4,7 @@ import argparse
 import json
 
 from keras_mambaout.commands import values
+from keras_mambaout.files import read_text
 from keras_mambaout.models.saved import load_model
 from keras_mambaout.share import push_to_hub, save_for_hub
 
@@ -59,7 +60,6 @@ def _read_metrics(path):
     if path is None:
         return None
     try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file)
+        return json.loads(read_text(path))
     except (OSError, ValueError) as error:
         raise ValueError(f"--metrics {path!r} is no JSON file, as evaluate --json prints it: {error}") from error

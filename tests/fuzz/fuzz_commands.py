@@ -339,7 +339,7 @@ WRONG = {
     "choice that is none": _choice,
     "empty text, NUL, surrogate": _no_text,
     "path: missing": _path("missing", "missing/file.png", "~", "ünï.png", "-", "hf://", "hf://me/missing", "s3://x/y"),
-    "path: a folder": _path("{empty}", "{folder}", "/", "."),
+    "path: a folder": _path("{empty}", ".", "{empty}/"),
     "path: another file": _path("{binary}", "{photo}", "{metrics}", "{parts}"),
     "path: no model": _path("{folder}/binary.keras", "{folder}/folder.keras", "{folder}/missing.keras"),
     "path: a device": _path("/dev/null", "/dev/full", "/proc/self/mem"),
