@@ -67,7 +67,6 @@ def test_errors_are_one_line(hub, file, tmp_path, capsys):
         (push, "Could not push to me/flowers: set HF_TOKEN"),
         ([*push[:-1], "flowers"], "'flowers' is no repository of the hub"),
         ([*push, "--metrics", str(tmp_path / "metrics.json")], "is no JSON file, as evaluate --json prints it"),
-        ([*push, "--output", str(tmp_path / "metrics.json")], "Cannot make the folder"),
         (["push", "--model", "mambaout_tiny", "--repo", "me/flowers"], "'mambaout_tiny' is not a .keras file"),
         (["predict", "photo.jpg", "--model", "hf://me/flowers"], "there is no such repository, or it is private"),
         (["predict", "photo.jpg", "--model", "hf://flowers"], "'flowers' is no repository of the hub"),

@@ -217,7 +217,8 @@ def _path(*values):
         value = _pick(random, values).format(**made, long=LONG)
         actions = _actions(line, None)
         if line.words == ["predict"] and random.integers(2):
-            return ["predict", value, "--model", made[line.task.TRAINING], "--size", "32"], [value], MUST
+            must = MAY if value == made["photo"] else MUST
+            return ["predict", value, "--model", made[line.task.TRAINING], "--size", "32"], [value], must
         if not actions:
             return None
         action = _pick(random, actions)
