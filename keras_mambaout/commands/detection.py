@@ -14,6 +14,7 @@ from keras_mambaout.commands import training, values
 from keras_mambaout.commands.class_names import names_for
 from keras_mambaout.commands.printing import print_json, print_unreadable, unused_name
 from keras_mambaout.detection import mask_rcnn
+from keras_mambaout.detection.annotation_checks import POLICIES
 from keras_mambaout.detection.average_precision import format_coco_metrics
 from keras_mambaout.detection.dataset import CocoDataset
 from keras_mambaout.detection.evaluation import evaluate_detector
@@ -217,8 +218,8 @@ def _add_training_arguments(parser):
 def _add_invalid(parser):
     parser.add_argument(
         "--invalid",
-        default="error",
-        metavar="POLICY",
+        choices=POLICIES,
+        default=POLICIES[0],
         help="error, or skip to leave out wrong annotations and images (default: %(default)s)",
     )
 
@@ -250,7 +251,7 @@ def _draw_batch(batch, class_names):
 
 
 def _dataset(args):
-    if args.tfds and not (args.annotations or args.images or args.invalid != "error"):
+    if args.tfds and not (args.annotations or args.images or args.invalid != POLICIES[0]):
         return CocoDataset.from_tfds(args.tfds, args.split or "validation", args.data_dir)
     if args.annotations and args.images and not args.tfds:
         if args.split or args.data_dir:
