@@ -26,15 +26,21 @@ CPU = "tensorflow" if sys.platform == "darwin" else "tensorflow-cpu"  # the same
 ELSEWHERE = ("keras-hub", "keras-cv")
 CORE = (  # models, weights, layers, preprocessing, saving and loading
     "tests/layers",
-    "tests/preprocessing",
+    "tests/preprocessing/test_imagenet.py",
+    "tests/preprocessing/test_load_image.py",
     "tests/weights",
+    "tests/share",
     "tests/models/test_models.py",
     "tests/models/test_saving.py",
     "tests/models/test_load_model.py",
     "tests/models/test_saved_models.py",
     "tests/models/test_training.py",
 )
-TRAINING = ("tests/classification", "tests/detection/test_coco_masks.py")  # where TensorFlow is, for `tf.data`
+TRAINING = (
+    "tests/preprocessing",
+    "tests/classification",
+    "tests/detection/test_coco_masks.py",
+)  # where TensorFlow is, for `tf.data`
 
 
 def requirements(backend: str) -> list[str]:

@@ -73,8 +73,9 @@ def timm_config(model: keras.Model) -> dict[str, Any] | None:
         variant is None
         or channels != 3
         or backbone.pad_to_multiple != 1
+        or backbone.output_norms
         or activation not in ACTIVATIONS
-        or model.count_params() != model.config.count_parameters(model.classes)  # quantised, or with output norms
+        or model.count_params() != model.config.count_parameters(model.classes)  # quantised
     ):
         return None
     settings = model.inference_settings

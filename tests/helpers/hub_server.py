@@ -187,7 +187,7 @@ def handler_for(hub):
             url = f"{hub.url}/{name}"
             if name in hub.repositories:
                 return self._send_json({"url": url, "error": "You already created this model repo"}, 409)
-            private = wanted.get("visibility") == "private"
+            private = wanted.get("visibility") == "private" or wanted.get("private", False)  # as older clients say it
             hub.repositories[name] = {"private": private, "branches": {}, "commits": {}}
             hub.commit(hub.repositories[name], "main", {".gitattributes": b""})
             self._send_json({"url": url, "name": name})
