@@ -66,18 +66,17 @@ def check_categories(categories: Sequence, source: str) -> dict[int, dict]:
     """Returns `{id: category}`; raises a `ValueError` if a category is wrong."""
     if not categories:
         raise ValueError(f"{source}: the list 'categories' is empty: there is nothing to learn or to evaluate.")
-    found, names, problems = {}, set(), {}
+    found, problems = {}, {}
     for row, category in enumerate(categories):
         number, name = (category.get(key) for key in ("id", "name")) if _is_dict(category) else (None, None)
         if not _is_dict(category):
             problems[row] = f"it must be a dict, got {show(category)}"
         elif not _is_id(number) or number in found:
             problems[row] = f"'id' must be {IDS} that no other has, got {show(number)}"
-        elif not isinstance(name, str) or not name or name in names:
-            problems[row] = f"'name' must be a text that no other has, got {show(name)}"
+        elif not isinstance(name, str) or not name:  # two may have one name, as a class and its group in some exports
+            problems[row] = f"'name' must be a text, got {show(name)}"
         else:
             found[number] = category
-            names.add(name)
     raise_problems(source, "categories", categories, problems)
     return found
 

@@ -54,7 +54,7 @@ class CocoDataset(ImageDataset):
 
         All of the file is checked here, so that nothing in it ends a training later. Polygons and boxes may reach
         beyond the image and boxes may have no area, as some of COCO's; numbers must be finite, polygons have three
-        points or more, run lengths fit their image, and ids and names of categories be unique.
+        points or more, run lengths fit their image, and ids of categories be unique.
 
         Args:
             path: The JSON file.
