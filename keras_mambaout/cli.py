@@ -12,6 +12,7 @@ from keras_mambaout.share import UploadError
 from keras_mambaout.weights.hub import DownloadError
 
 TASKS = (classification, detection, segmentation)
+INTERRUPTED = 128 + 2  # as a shell reports a process that SIGINT ended
 MODEL_COMMANDS = {  # those that take the task from the model
     "predict": "name what photos show, find objects and masks in them, or label their pixels",
     "evaluate": "measure a model on a data set",
@@ -25,13 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows `keras-mambaout`; default the arguments of the process.
 
     Returns:
-        The exit status: 0, or 1 after a one-line error or if backends disagree.
+        The exit status: 0, or 1 after a one-line error or if backends disagree, or 130 after Ctrl-C.
     """
-    parser = make_parser()
-    args, unknown = parser.parse_known_args(arguments)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name of a file may be no text
     try:
+        parser = make_parser()
+        args, unknown = parser.parse_known_args(arguments)
         if unknown:
             _check_training_options(args, unknown)
             parser.error(f"unrecognized arguments: {' '.join(unknown)}")
@@ -39,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, DownloadError, UploadError, ImportError) as error:
         print(f"keras-mambaout: error: {_one_line(error)}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt as interrupt:  # a training says what it leaves
+        print(f"keras-mambaout: interrupted{f': {interrupt}' if interrupt.args else ''}.", file=sys.stderr)
+        return INTERRUPTED
     return status or 0
 
 

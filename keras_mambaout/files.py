@@ -1,9 +1,12 @@
 """Writing files so that nothing is lost."""
 
+import contextlib
 import os
+import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+import filelock
 import numpy as np
 from PIL import Image
 
@@ -29,6 +32,41 @@ def write_whole(path: str | os.PathLike, write: Callable[[str], None]) -> None:
         if os.path.exists(part):
             os.remove(part)
         raise
+
+
+def remove_parts(folder: str | os.PathLike, names: str) -> None:
+    """Removes what killed processes left of `write_whole` in a folder, of files whose names match an expression."""
+    left_over = re.compile(rf"\.\d+-({names})")
+    for name in os.listdir(folder):
+        if left_over.fullmatch(name):
+            os.remove(os.path.join(folder, name))
+
+
+@contextlib.contextmanager
+def locked(path: str | os.PathLike, refusal: str | None = None) -> Iterator[None]:
+    """A context in which no other process, and no other thread, is in such a context of the same path.
+
+    The system releases the lock of a process that was killed. The file stays, empty.
+
+    Args:
+        path: The lock file, in a folder that exists.
+        refusal: What the error says if another one is there; `None` waits for it.
+
+    Raises:
+        ValueError: If another one is in the context of this path.
+        OSError: If the file cannot be made.
+    """
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(timeout=-1 if refusal is None else 0)
+    except filelock.Timeout:
+        raise ValueError(refusal) from None
+    except NotImplementedError:  # a file system without locks
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def check_folder(path: str | os.PathLike) -> None:

@@ -54,6 +54,10 @@ class ClassFolders(ImageFiles):
 
         return (sample,), tf.constant(self.labels, tf.int64)[sample]
 
+    def identity(self, index: int) -> tuple:
+        """Returns the name of an image, wherever its folder is, and its class."""
+        return (*super().identity(index), int(self.labels[index]))
+
     def find(self, index: int) -> tuple[tuple, int]:
         """Returns what `load` takes, and the class of the image at an index."""
         return (index,), int(self.labels[index])

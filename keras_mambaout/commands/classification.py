@@ -144,6 +144,7 @@ def train(args: argparse.Namespace) -> None:
         lambda batch, class_names: draw_batch(*batch, class_names),
         PREVIEW_IMAGES,
         METRICS,
+        weights,
         args.devices,
     )
 

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import dataclasses
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,9 +13,11 @@ import numpy as np
 
 from keras_mambaout.commands import values
 from keras_mambaout.files import save_picture
+from keras_mambaout.training.checkpoints import Backup
 from keras_mambaout.training.distribution import Devices, distribute
 from keras_mambaout.training.recipe import TrainingRecipe
 from keras_mambaout.training.run import train
+from keras_mambaout.training.run_folder import BACKUP_FOLDER
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 FILES = ("best.keras", "last.keras", "history.csv")
@@ -122,6 +125,7 @@ def run(
     draw: Callable[[tuple, list[str]], np.ndarray],
     preview_images: int,
     metrics: Mapping[str, str],
+    weights: str = "imagenet",
     devices: str | None = None,
 ) -> None:
     """Runs a training and prints what it does; with `--preview` draws a batch and does not train.
@@ -134,6 +138,7 @@ def run(
         draw: Draws a batch, given its arrays and the class names.
         preview_images: How many images `--preview` draws.
         metrics: What is printed of each metric in the logs of `fit`: `{name: format of its line}`.
+        weights: What the model starts from without `--weights`.
         devices: As for `distribute`; `None` for tasks that train on one device.
     """
     if args.preview and args.resume:
@@ -153,20 +158,41 @@ def run(
         model = make_model(data.num_classes)
         if used.chief:
             print(_head_line(args.model, recipe, data, val_data, used.replicas))
-        history = train(
-            model,
-            recipe,
-            data,
-            val_data,
-            args.output,
-            accumulate=args.accumulate,
-            seed=args.seed,
-            resume=args.resume,
-            strict=args.strict,
-            devices=used,
-        )
+        try:
+            history = train(
+                model,
+                recipe,
+                data,
+                val_data,
+                args.output,
+                accumulate=args.accumulate,
+                seed=args.seed,
+                resume=args.resume,
+                strict=args.strict,
+                devices=used,
+                weights=_weights(args.weights or weights),
+            )
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(_kept(args.output)) from None
         if used.chief:
             _report(history, metrics, data, val_data, args.output)
+
+
+def _weights(weights):
+    """Returns what a run is told of the weights that it starts from: of a file its name and its content."""
+    if not os.path.isfile(weights):
+        return weights
+    with open(weights, "rb") as file:
+        return f"{os.path.basename(weights)} ({hashlib.file_digest(file, 'sha256').hexdigest()[:16]})"
+
+
+def _kept(output):
+    """Returns what an interrupted training leaves."""
+    epoch = Backup(os.path.join(output, BACKUP_FOLDER)).epoch()
+    if not epoch:
+        return f"no epoch was finished, so {output} has nothing to go on from"
+    models = [name for name in FILES if name.endswith(".keras") and os.path.exists(os.path.join(output, name))]
+    return f"{output} has the backup of epoch {epoch}, {' and '.join(models)}: go on with --resume"
 
 
 def _head_line(name, recipe, data, val_data, replicas):

@@ -1,6 +1,7 @@
 """The contract of the data sets of all tasks."""
 
 import copy
+import hashlib
 import operator
 from collections.abc import Iterable, Iterator
 from typing import Any, Self
@@ -20,7 +21,7 @@ class ImageDataset:
     left out: each is named once in a warning, and all in `unreadable`. Wrong labels are errors.
 
     A subclass adds `batches(batch_size, *, training=False, seed=0, epochs=None, shard=(0, 1), ...)`, which begins with
-    `_plan`, and `_example`.
+    `_plan`, and `_example`; `_identity` if its source does not know the labels.
 
     Args:
         source: `ImageFiles`, `TfdsRecords` or a subclass of one.
@@ -92,6 +93,20 @@ class ImageDataset:
                 yield index, self._example(loaded, label)
         if not readable:
             raise ValueError(none_readable(len(self)))
+
+    def digest(self) -> str:
+        """Returns a number, as text, for the names of the images, their order and their labels; no file is read.
+
+        Of labels the classes and boxes count, not masks and label maps.
+        """
+        names = hashlib.sha256()
+        for place in self._indices.tolist():
+            names.update(repr(self._identity(place)).encode())
+        return names.hexdigest()[:16]
+
+    def _identity(self, place):
+        """Returns what makes an image of the source the one that it is: a tuple of what `repr` shows whole."""
+        return self._source.identity(place)
 
     def _example(self, loaded, label):
         """Returns an image and its labels, from what the source loads and what it knows as the label."""

@@ -47,6 +47,10 @@ class ImageFiles:
         """Returns the reference of the image at an index, and its label."""
         return (index,), index
 
+    def identity(self, index: int) -> tuple:
+        """Returns the name of an image, wherever its folder is, and its label if the source knows it."""
+        return (os.path.basename(self.paths[index]),)
+
     def load(self, index: int) -> Any:
         """Returns an image as RGB, uint8, `(H, W, 3)`."""
         return load_image(self.paths[index])

@@ -1,5 +1,6 @@
 """Images in TensorFlow Datasets: finding a data set, and reading the records of a split in any order."""
 
+import bisect
 import io
 import itertools
 import os
@@ -132,6 +133,11 @@ class TfdsRecords:
     def deserialize(self, record: Any) -> dict[str, Any]:
         """Returns the features of a record as tensors, the image as the bytes of its file if it is encoded."""
         return self._features.deserialize_example(record, decoders=self._decoders)
+
+    def identity(self, index: int) -> tuple:
+        """Returns the name of an image; its label is not read."""
+        file = bisect.bisect_right(self._starts, index) - 1
+        return (os.path.basename(self._files[file]), int(self._skip[file] + index - self._starts[file]))
 
     def find(self, index: int) -> tuple[tuple, Any]:
         """Returns the reference of the image at an index, and its label."""

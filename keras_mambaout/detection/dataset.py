@@ -152,6 +152,10 @@ class CocoDataset(ImageDataset):
         boxes, classes, _ = self._annotations.objects(self._source_ids[label])
         return loaded, {"boxes": boxes, "classes": classes}
 
+    def _identity(self, place):
+        boxes, classes, _ = self._annotations.objects(self._source_ids[place])
+        return (*super()._identity(place), boxes.tolist(), classes.tolist())
+
     def subset(self, indices: Iterable[int]) -> Self:
         """Returns the data set of these images only, in this order: see `ImageDataset.subset`."""
         part = super().subset(indices)

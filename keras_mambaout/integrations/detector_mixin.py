@@ -58,8 +58,9 @@ class DetectorMixin(InferenceSettingsMixin, LabelCheckMixin):
         return super().evaluate(x, *args, **kwargs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        self._trace_for("predict", x)
-        return super().predict(x, *args, **kwargs)
+        with self.one_at_a_time:
+            self._trace_for("predict", x)
+            return super().predict(x, *args, **kwargs)
 
     def train_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         self._trace_for("train", x)
@@ -70,8 +71,9 @@ class DetectorMixin(InferenceSettingsMixin, LabelCheckMixin):
         return super().test_on_batch(x, *args, **kwargs)
 
     def predict_on_batch(self, x: Any) -> Any:
-        self._trace_for("predict", x)
-        return super().predict_on_batch(x)
+        with self.one_at_a_time:
+            self._trace_for("predict", x)
+            return super().predict_on_batch(x)
 
     def _trace_for(self, step, data):
         """On TensorFlow, makes `step` anew if images have a different size than before.

@@ -1,5 +1,7 @@
 """What the package's models do differently from `keras.Model` when they train."""
 
+import threading
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -8,6 +10,8 @@ import keras
 from keras_mambaout.inference_settings import InferenceSettings
 from keras_mambaout.layers.composite import not_rematerialized
 from keras_mambaout.models.label_checks import LabelChecker
+
+_locks, _locks_guard = weakref.WeakKeyDictionary(), threading.Lock()
 
 
 class PortableOptimizer:
@@ -36,7 +40,33 @@ class ModelMixin(PortableOptimizer):
     - The optimizer's variables are made before the first train step is traced. Keras would make them within the step,
       for which TensorFlow traces it twice: the first step of femto took 22 s instead of 11.
     - In a `keras.RematScope`, each layer is computed anew by itself, the model is not once more as a whole.
+    - Any number of threads may call `predict` and `predict_on_batch`: they take turns. (In Keras, a thread on JAX takes
+      the weights away while another one reads them, and on TensorFlow two may trace at once.) They may all call the
+      model itself too, on JAX not while another thread is in `predict`.
     """
+
+    @property
+    def one_at_a_time(self) -> threading.RLock:
+        """The lock of a thread that predicts."""
+        with _locks_guard:
+            return _locks.setdefault(self, threading.RLock())
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+    ) -> Any:
+        """As `keras.Model.predict`, for any number of threads."""
+        with self.one_at_a_time:
+            return super().predict(x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """As `keras.Model.predict_on_batch`, for any number of threads."""
+        with self.one_at_a_time:
+            return super().predict_on_batch(x)
 
     def rematerialized_call(self, layer_call: Callable, *args: Any, **kwargs: Any) -> Callable:
         return not_rematerialized(layer_call)

@@ -5,7 +5,6 @@ import math
 import os
 import re
 import shutil
-import zipfile
 from collections.abc import Iterator
 
 import keras
@@ -138,8 +137,11 @@ class Backup(keras.callbacks.Callback):
         try:
             with np.load(path) as file:
                 values = {name: file[name] for name in file.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise CheckpointError(f"The backup {path!r} is damaged: {error}") from error
+        except Exception as error:  # of any type: a bit in a header says that the file is encrypted
+            raise CheckpointError(
+                f"The backup {path!r} is damaged: {error}. Put a copy of the file in its place, or begin again in "
+                "another folder."
+            ) from error
         generators = {name: values.pop(name) for name in list(values) if name.startswith(GENERATOR)}
         wrong = set(values) ^ set(variables)
         wrong |= {name for name in set(values) & set(variables) if values[name].shape != tuple(variables[name].shape)}

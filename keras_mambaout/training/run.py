@@ -12,8 +12,9 @@ from keras_mambaout.extras import import_extra
 from keras_mambaout.models.mixins import InferenceSettingsMixin
 from keras_mambaout.training.checkpoints import Backup, BestAndLast, averaged
 from keras_mambaout.training.distribution import Devices
+from keras_mambaout.training.fitting import whole_after
 from keras_mambaout.training.recipe import TrainingRecipe
-from keras_mambaout.training.run_folder import RunFolder
+from keras_mambaout.training.run_folder import BACKUP_FOLDER, TENSORBOARD, RunFolder
 
 
 def train(
@@ -28,6 +29,7 @@ def train(
     strict: bool = False,
     devices: Devices | None = None,
     callbacks: Iterable[keras.callbacks.Callback] = (),
+    weights: str | None = None,
 ) -> dict[str, list[float]]:
     """Trains a model by a recipe with `model.fit`, and keeps all there is to know about it in a folder.
 
@@ -50,17 +52,20 @@ def train(
             `drop_path_rate` is not set here: pass it to `create_model`, `mask_rcnn` or `upernet`.
         data: A `ClassificationDataset`, `CocoDataset` or `SegmentationDataset`, for training.
         val_data: Another one, for validation, or `None`.
-        output: Folder, in which there may be no other run.
+        output: Folder, in which there may be no other run. Only one process trains in it at a time.
         accumulate: Steps of `fit` per weight update, each of `recipe.batch_size / accumulate` images: for machines
             whose memory is too small for the batch.
         seed: Of the images' order and augmentation. For the model's kernels and drop path call
             `keras.utils.set_random_seed` before the model is made.
-        resume: Whether to go on with the run in `output`, if there is one.
+        resume: Whether to go on with the run in `output`, if there is one. It must have had the same recipe, precision,
+            `weights`, `seed` and `accumulate`, the same class names, and images of the same names with the same labels
+            (classes and boxes; what is in image files, masks and label maps is not compared).
         strict: Whether an unreadable image ends the run. Otherwise it is named, left out and counted.
         devices: What `distribute` yields, for several devices or hosts; the model must be made under it. All hosts
             must see the folder `output`; the first one writes.
         callbacks: Further callbacks of `fit`, called after the recipe's and before those that write. One of the
             class of a recipe's callback, such as `SegmentationMeanIoU(val_data, every=10)`, takes its place.
+        weights: What the model started from, such as `"imagenet"`, for the settings of the run; `None` is not compared.
 
     Returns:
         A dict from the name of a log (`"loss"`, `"val_accuracy"`, ...) to its values, one per epoch, NaN in epochs
@@ -68,7 +73,7 @@ def train(
 
     Raises:
         ValueError: If batches and devices do not fit, the classes of model and data differ, the folder has a run
-            with other settings, or a file cannot be written.
+            with other settings, another process trains in it, its files are damaged, or a file cannot be written.
         ImportError: If TensorBoard or TensorFlow, which reads the images, is not installed (extra `training`).
 
     Example:
@@ -93,33 +98,44 @@ def train(
     if isinstance(model, InferenceSettingsMixin):
         model.inference_settings = recipe.inference_settings(data)
 
-    settings = {"model": model.name, "seed": seed, "accumulate": accumulate, "images": len(data)}
-    run = RunFolder(
-        os.fspath(output), {**settings, "recipe": dataclasses.asdict(recipe)}, data.class_names, devices.chief
-    )
-    backup = Backup(os.path.join(output, "backup"), devices)
-    first = run.open(resume, backup)
-    backup.restore(model)
-    devices.prepare(model)
-    ema = keras.callbacks.SwapEMAWeights() if recipe.ema_momentum is not None else None
-    measuring = _measuring([] if val_data is None else recipe.callbacks(val_data, step_batch), list(callbacks), ema)
-    writing = _writing(run, recipe.monitor, ema, devices, backup)
-    if first < recipe.epochs:
-        model.fit(
-            devices.feed(lambda shard: recipe.batches(data, step_batch, seed, (first, recipe.epochs), shard)),
-            epochs=recipe.epochs,
-            initial_epoch=first,
-            steps_per_epoch=steps,
-            shuffle=False,  # the data set does it
-            validation_data=None if val_data is None else devices.feed(recipe.validation(val_data, step_batch)),
-            callbacks=[*measuring, *([_StopAtUnreadable(data, val_data)] if strict else []), *writing],
-            verbose=(1 if sys.stdout.isatty() else 2) if devices.chief else 0,
-        )
-        if ema and keras.backend.backend() == "jax":
-            # Keras put the averages into the model by reference: whatever runs next would delete them there too.
-            for variable in model.optimizer.variables:
-                variable.assign(variable.numpy())
-    return run.columns()
+    settings = {
+        "model": model.name,
+        "weights": weights,
+        "precision": model.dtype_policy.name,
+        "seed": seed,
+        "accumulate": accumulate,
+        "images": len(data),
+        "images_digest": data.digest(),
+        "val_images": 0 if val_data is None else len(val_data),
+        "val_images_digest": None if val_data is None else val_data.digest(),
+        "recipe": dataclasses.asdict(recipe),
+    }
+    run = RunFolder(os.fspath(output), settings, data.class_names, devices.chief)
+    backup = Backup(os.path.join(output, BACKUP_FOLDER), devices)
+    with run.opened(resume, backup) as first:
+        backup.restore(model)
+        devices.prepare(model)
+        ema = keras.callbacks.SwapEMAWeights() if recipe.ema_momentum is not None else None
+        own = [] if val_data is None else recipe.callbacks(val_data, step_batch)
+        measuring = _measuring(own, list(callbacks), ema)
+        writing = _writing(run, recipe.monitor, ema, devices, backup)
+        if first < recipe.epochs:
+            with whole_after(model), run.logged():
+                model.fit(
+                    devices.feed(lambda shard: recipe.batches(data, step_batch, seed, (first, recipe.epochs), shard)),
+                    epochs=recipe.epochs,
+                    initial_epoch=first,
+                    steps_per_epoch=steps,
+                    shuffle=False,  # the data set does it
+                    validation_data=None if val_data is None else devices.feed(recipe.validation(val_data, step_batch)),
+                    callbacks=[*measuring, *([_StopAtUnreadable(data, val_data)] if strict else []), *writing],
+                    verbose=(1 if sys.stdout.isatty() else 2) if devices.chief else 0,
+                )
+            if ema and keras.backend.backend() == "jax":
+                # Keras put the averages into the model by reference: whatever runs next would delete them there too.
+                for variable in model.optimizer.variables:
+                    variable.assign(variable.numpy())
+    return run.history.columns()
 
 
 def _measuring(own, given, ema):
@@ -134,12 +150,11 @@ def _measuring(own, given, ema):
 
 def _writing(run, monitor, ema, devices, backup):
     """Returns the callbacks that write into the folder of the run, in their order."""
-    best = max((row[monitor] for row in run.rows if monitor in row), default=None)
     callbacks = [ema] if ema else []
     if devices.chief:
-        callbacks.append(keras.callbacks.TensorBoard(os.path.join(run.folder, "tensorboard"), write_graph=False))
+        callbacks.append(keras.callbacks.TensorBoard(os.path.join(run.folder, TENSORBOARD), write_graph=False))
     history = keras.callbacks.LambdaCallback(on_epoch_end=run.append)
-    return [*callbacks, history, BestAndLast(run.folder, monitor, best, ema, devices), backup]
+    return [*callbacks, history, BestAndLast(run.folder, monitor, run.history.best(monitor), ema, devices), backup]
 
 
 class _OnAverages(keras.callbacks.Callback):

@@ -1,5 +1,6 @@
 """Files from the Hugging Face hub, through its library and its cache."""
 
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -14,6 +15,8 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+
+from keras_mambaout.files import locked
 
 PREFIX = "hf://"
 FILE_NAME = "model.safetensors"
@@ -63,7 +66,8 @@ def download(repository: HubRepository, file_name: str = FILE_NAME, newest: bool
 
     `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_OFFLINE` and `HF_TOKEN` work as everywhere
     with the hub. A downloaded file is compared with the SHA-256 that the hub has on record, if it has
-    one, and deleted if it differs.
+    one, and deleted if it differs. Of several processes that want a file at once, one downloads it, and the others
+    wait until it is checked.
 
     Args:
         repository: Where the file is.
@@ -74,6 +78,23 @@ def download(repository: HubRepository, file_name: str = FILE_NAME, newest: bool
     Raises:
         DownloadError: If there is no network, no such file, or the file arrived damaged.
     """
+    with _alone(repository, file_name):
+        return _download(repository, file_name, newest)
+
+
+@contextlib.contextmanager
+def _alone(repository, file_name):
+    """A context in which no other process downloads, checks or deletes this file of the cache; waits for it."""
+    folder = os.path.join(constants.HF_HUB_CACHE, ".locks")
+    name = "--".join(("keras_mambaout", *repository.id.split("/"), *file_name.split("/")))
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # a cache that nobody can write to does not change
+            os.makedirs(folder, exist_ok=True)
+            stack.enter_context(locked(os.path.join(folder, f"{name}.lock")))
+        yield
+
+
+def _download(repository, file_name, newest):
     cached = huggingface_hub.try_to_load_from_cache(repository.id, file_name, revision=repository.revision)
     if isinstance(cached, str) and not newest:
         return cached

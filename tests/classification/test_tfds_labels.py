@@ -171,6 +171,7 @@ def test_load_and_subset(dataset):
     assert len(part) == 5 and flat(part.batches(**SMALL)) == [12, 3, 17, 16, 18]
     assert sorted(flat(part.batches(5, image_size=2, training=True))) == [3, 12, 16, 17, 18]
     assert part.subset([1]).load(0)[1] == 0
+    assert part.digest() == dataset.subset([12, 3, 17, 16, 18]).digest() != dataset.digest()
 
 
 def test_names_of_splits(dataset, data_folder):

@@ -174,7 +174,7 @@ def test_preview_draws_and_does_not_train(photos, tmp_path, capsys):
 def test_arguments_reach_the_training(photos, tmp_path, monkeypatch, capsys):
     given = {}
 
-    def train(model, recipe, data, val_data, output, accumulate, seed, resume, strict, devices):
+    def train(model, recipe, data, val_data, output, accumulate, seed, resume, strict, devices, weights):
         given.update(locals())
         return {"val_accuracy": [0.25, 0.75, 0.5]}
 
@@ -182,6 +182,7 @@ def test_arguments_reach_the_training(photos, tmp_path, monkeypatch, capsys):
     arguments = [*SMALL, "--data", str(photos), "--output", str(tmp_path), "--recipe", "paper", "--ema", "--seed", "7"]
     assert main(["train", "classification", *arguments, "--strict", "--resume", "--precision", "mixed_bfloat16"]) == 0
     assert (given["strict"], given["resume"], given["seed"], given["accumulate"]) == (True, True, 7, 1)
+    assert given["weights"] == "none"  # SMALL says so
     recipe = given["recipe"]
     assert (recipe.ema_momentum, recipe.epochs, recipe.augmentation.mixup) == (0.9999, 300, 0.8)
     assert recipe.learning_rate == 4e-3 * 4 / 4096

@@ -101,3 +101,14 @@ def test_installed_command_downloads_from_the_hub_of_the_environment(photo, seed
         assert "Bearer hf_mine" in hub.tokens
     assert len(json.loads(result.stdout)[0]["predictions"]) == 5
     assert list((tmp_path / "home").rglob("model.safetensors"))
+
+
+@pytest.mark.no_backend
+@pytest.mark.parametrize("text", ["", "what is kept"])
+def test_ctrl_c_is_one_line(text, monkeypatch, capsys):
+    def run(args):
+        raise KeyboardInterrupt(*[text] * bool(text))
+
+    monkeypatch.setattr("keras_mambaout.commands.list.run", run)
+    assert main(["list"]) == 130
+    assert capsys.readouterr() == ("", f"keras-mambaout: interrupted{': ' * bool(text)}{text}.\n")

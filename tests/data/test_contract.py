@@ -159,6 +159,19 @@ def test_subset(case):
             case.dataset.subset(indices)
 
 
+def test_a_digest_tells_images_labels_and_order_apart(case, tmp_path):
+    (tmp_path / "again").mkdir()
+    again = type(case)(tmp_path / "again").dataset
+    digest, digests = case.dataset.digest(), {case.dataset.subset(indices).digest() for indices in ([0, 1], [1, 0])}
+    assert again.digest() == digest, "wherever the folder is"
+    assert len({digest, *digests}) == 3 and case.dataset.subset(range(COUNT)).digest() == digest
+    if hasattr(again, "ground_truth"):
+        labels = json.loads((tmp_path / "labels.json").read_text())
+        labels["annotations"][3]["bbox"][2] += 1
+        (tmp_path / "labels.json").write_text(json.dumps(labels))
+        assert CocoDataset.from_json(tmp_path / "labels.json", tmp_path).digest() != digest
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -35,7 +35,7 @@ import traceback
 
 import numpy as np
 
-KINDS = ("files", "annotations", "images", "commands")
+KINDS = ("files", "annotations", "images", "commands", "faults")
 GOOD = {
     "right": "the input was valid after all, and what came out is right",
     "valid": "still a valid file by its format, which has nothing that contradicts it: read as what it now says",
@@ -50,6 +50,7 @@ BAD = {
 }
 MEMORY = 2 * 2**30  # what a case may use beyond what `prepare` left
 PATIENCE = 60.0  # seconds that a case may take
+LONGER = {"faults": 10 * PATIENCE}  # kinds whose cases are trainings
 HERE = pathlib.Path(__file__).parent
 sys.path.append(str(HERE.parent / "helpers"))  # of the kinds
 
@@ -107,12 +108,13 @@ def _one_process(kind, first, stop, seed):
     command = [sys.executable, __file__, "--worker", kind, "--seed", str(seed), "--first", str(first)]
     command += ["--count", str(stop)]
     results, begun, lines = [], None, queue.Queue()
+    patience = LONGER.get(kind, PATIENCE)
     with tempfile.TemporaryFile("w+") as errors:
         worker = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment())
         threading.Thread(target=_forward, args=(worker.stdout, lines), daemon=True).start()
         while True:
             try:
-                line = lines.get(timeout=PATIENCE if begun else 5 * PATIENCE)
+                line = lines.get(timeout=patience if begun else 5 * PATIENCE)
             except queue.Empty:
                 break
             if not line:

@@ -11,6 +11,7 @@ import http.server
 import json
 import re
 import threading
+import time
 import urllib.parse
 
 import yaml
@@ -32,11 +33,12 @@ class HubServer:
         tokens: The Authorization header of every request.
         fault: `None`, `"wrong hash"` (the record is of other content), `"truncated"` (half of the content arrives) or
             `"error"` (every request is answered by a 500).
+        pause: Seconds between the two halves of a file.
     """
 
     def __init__(self):
         self.repositories, self.users, self.large = {}, {}, {}
-        self.messages, self.requests, self.tokens, self.fault = [], [], [], None
+        self.messages, self.requests, self.tokens, self.fault, self.pause = [], [], [], None, 0.0
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler_for(self))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
@@ -129,7 +131,10 @@ def handler_for(hub):
                     self.send_header(name, value)
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(content[: len(content) // 2] if cut else content)
+                half = len(content) // 2
+                self.wfile.write(content[:half])
+                time.sleep(hub.pause)
+                self.wfile.write(b"" if cut else content[half:])
                 self.close_connection = cut
 
         def _send_json(self, value, status=200):

@@ -44,7 +44,7 @@ def unbroken(images, tmp_path_factory):
 def test_a_run_leaves_its_files(unbroken, images):
     output, history = unbroken
     names = {"best.keras", "last.keras", "history.csv", "settings.json", "classes.txt", "backup", "tensorboard"}
-    assert set(os.listdir(output)) == names
+    assert set(os.listdir(output)) == {*names, ".lock"}
     assert (output / "classes.txt").read_text().split() == ["dark", "light"]
     assert {"loss", "accuracy", "val_loss", "val_accuracy"} <= set(history)
     with open(output / "history.csv", newline="") as file:

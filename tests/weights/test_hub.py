@@ -1,7 +1,12 @@
 """Downloading published weights, against a hub server on this machine."""
 
 import dataclasses
+import hashlib
+import os
 import pathlib
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -61,6 +66,50 @@ def test_wrong_hash_is_deleted_and_can_be_downloaded_again(hub, tmp_path):
     assert cached_files(tmp_path) == []
     hub.fault = None
     assert pathlib.Path(download(FEMTO)).read_bytes() == b"content" * 1000
+
+
+DOWNLOADER = """
+import hashlib, sys
+from keras_mambaout.weights.hub import DownloadError, HubRepository, download
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    print(hashlib.sha256(open(download(HubRepository(sys.argv[1])), "rb").read()).hexdigest())
+except DownloadError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("fault", [None, "wrong hash"])
+def test_two_processes_want_a_file_at_once(hub, tmp_path, fault):
+    """One downloads it, the other waits until it is checked; one that is damaged is used by neither."""
+    content = b"content" * 100_000
+    hub.add(FEMTO.id, content)
+    hub.fault, hub.pause = fault, 0.5
+    path = os.pathsep.join(sys.path)
+    environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HUB_CACHE": str(tmp_path / "cache"), "PYTHONPATH": path}
+    command = [sys.executable, "-c", DOWNLOADER, FEMTO.id]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environment}
+    with subprocess.Popen(command, **pipes) as first, subprocess.Popen(command, **pipes) as second:
+        assert [process.stdout.readline() for process in (first, second)] == ["ready\n"] * 2
+        for process in (first, second):
+            process.stdin.write("\n")
+            process.stdin.flush()
+        said = [process.communicate(timeout=120)[0].strip() for process in (first, second)]
+    downloads = [request for request in hub.requests if request.startswith("GET") and "/resolve/" in request]
+    if fault is None:
+        assert said == [hashlib.sha256(content).hexdigest()] * 2 and len(downloads) == 1
+    else:
+        assert all("arrived damaged and was deleted" in text for text in said) and len(downloads) == 2
+        assert cached_files(tmp_path) == []
+
+
+def test_a_cache_that_cannot_be_written_is_read(hub, tmp_path, monkeypatch):
+    hub.add(FEMTO.id, b"content")
+    path = download(FEMTO)
+    shutil.rmtree(tmp_path / "cache" / ".locks")
+    (tmp_path / "cache" / ".locks").write_text("")  # a file, so that no lock can be made there
+    assert download(FEMTO) == path
 
 
 def test_truncated_file(hub, tmp_path):
