@@ -9,7 +9,7 @@ from PIL import Image
 
 from keras_mambaout.data.tfds import TfdsRecords, find_builder, prepare
 from keras_mambaout.extras import progress_bar
-from keras_mambaout.preprocessing.reading import FORMATS
+from keras_mambaout.preprocessing.reading import readable_formats
 
 SHUFFLE_BUFFER = 1024  # encoded images, about 150 MB of COCO's
 OPTIONAL = ("image/id", "image/filename")  # features
@@ -86,7 +86,7 @@ def _size(encoded):
     Those of a damaged one are 1 and 1: it stays in the data set until it is read, and is left out then, as all are.
     """
     try:
-        with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(encoded), formats=readable_formats()) as image:
             return np.array(image.size[::-1], "int64")
     except Exception:  # Pillow's errors are of many types
         return np.ones(2, "int64")

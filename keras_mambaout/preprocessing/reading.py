@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from PIL import ExifTags, Image
 
-FORMATS = (  # Pillow's names of those that are read
+FORMATS = (  # those of Pillow's own formats that are read, by its names
     *("AVIF", "BMP", "DDS", "DIB", "GIF", "ICO", "JPEG", "JPEG2000"),
     *("PNG", "PPM", "QOI", "SGI", "TGA", "TIFF", "WEBP"),
 )
@@ -35,7 +35,8 @@ def load_image(source: Any) -> np.ndarray:
     error, and an image that comes out nearly black, as floats from 0 to 1 do, gives a warning.
 
     Files are AVIF, BMP, DDS, GIF, ICO, JPEG, JPEG 2000, PNG, PPM, QOI, SGI, TGA, TIFF or WebP, whatever their
-    names end with. PostScript, which is a program, and what else Pillow opens is refused. So is a file that is damaged,
+    names end with, or of a format that another package has registered with Pillow, as `pillow_heif` does. PostScript,
+    which is a program, and what else Pillow itself opens is refused. So is a file that is damaged,
     as far as its format shows it; where only its EXIF is, the image is read as it is stored, with a warning.
     Pillow's limit guards against decompression bombs: it warns of an image of more pixels than
     `PIL.Image.MAX_IMAGE_PIXELS` (89 million), and one of more than twice as many is refused. Set it higher to read one.
@@ -87,6 +88,12 @@ def check_rgb_images(layer: keras.layers.Layer, images: Any) -> None:
         )
 
 
+def readable_formats() -> list[str]:
+    """Returns the formats that are read: `FORMATS`, and what other packages than Pillow have registered with it."""
+    others = [name for name, (factory, _) in Image.OPEN.items() if not factory.__module__.startswith("PIL.")]
+    return [*FORMATS, *others]
+
+
 def unreadable(name: str, error: Exception) -> str:
     """Returns the message for an error that Pillow raised while it read an image; its errors are of many types."""
     if isinstance(error, FileNotFoundError):
@@ -108,7 +115,7 @@ def _load(source, name, read):
 
 
 def _pixels_of_file(source, name):
-    with Image.open(source, formats=FORMATS) as image:
+    with Image.open(source, formats=readable_formats()) as image:
         return _pixels(image, name)
 
 

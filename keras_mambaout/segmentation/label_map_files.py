@@ -10,7 +10,7 @@ from PIL import Image
 
 from keras_mambaout.data.image_files import EXTENSIONS, ImageFiles, check_folder
 from keras_mambaout.data.reader import LabelError
-from keras_mambaout.preprocessing.reading import FORMATS, unreadable
+from keras_mambaout.preprocessing.reading import readable_formats, unreadable
 
 logger = logging.getLogger(__name__)
 IGNORED = 255  # label of pixels that do not count
@@ -128,7 +128,7 @@ def _files(folder, endings):
 def _read_numbers(path):
     """Returns the pixels of a PNG as they are stored, int32 `(H, W)`: of a palette the indices, not the colours."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(path, formats=readable_formats()) as image:
             if image.mode not in INDEX_MODES:
                 raise LabelError(
                     f"{path!r} is a colour image (mode {image.mode}); a label map has one number per pixel, the class, "

@@ -239,6 +239,20 @@ def test_values_outside_of_the_range_name_the_file(tmp_path, value):
         load_image(tmp_path / "values.tif")
 
 
+def test_formats_of_other_packages_are_read_and_postscript_is_not(tmp_path, monkeypatch):
+    def factory(file, name):
+        return Image.frombytes("L", (2, 2), file.read()[4:8])
+
+    monkeypatch.setitem(Image.OPEN, "OURS", (factory, lambda prefix: prefix.startswith(b"OURS")))
+    (tmp_path / "image.ours").write_bytes(b"OURS" + bytes([0, 50, 100, 150]))
+    np.testing.assert_array_equal(load_image(tmp_path / "image.ours")[..., 0], [[0, 50], [100, 150]])
+    (tmp_path / "program.jpg").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\nshowpage\n"
+    )
+    with pytest.raises(ValueError, match=r"program\.jpg' is not a readable image"):
+        load_image(tmp_path / "program.jpg")
+
+
 def test_real_photos(data_dir):
     """ImageNet's own, one of them greyscale."""
     for path in sorted((data_dir / "imagenet_samples" / "images").glob("*"))[::10]:
