@@ -224,7 +224,10 @@ def _path(*values):
         action = _pick(random, actions)
         flag = action.option_strings[0]
         must = action.metavar in ("FILE", "FOLDER") or flag in INPUTS
-        return _with(made, line, action, value, MUST if must else MAY)
+        if line.words == ["compare"] and value == made["parts"]:
+            must = MAY  # it takes images from folders in the folder
+        names = ["of the hub"] if value == "hf://" else []  # there is nothing else to name
+        return _with(made, line, action, value, MUST if must else MAY, names)
 
     return maker
 
