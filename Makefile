@@ -3,7 +3,7 @@
 # make test-all             exhaustive tests too, JAX compiled as for users; takes hours
 # make test-slow            the long trainings, on PyTorch or on BACKEND
 # make test-lower-bounds    core tests with the oldest versions that setup.cfg allows, an environment for each backend
-# make fuzz               wrong inputs by the thousand, on PyTorch or on BACKEND; some minutes
+# make fuzz                 wrong inputs by the thousand, on PyTorch or on BACKEND; some minutes
 # make lint, make format    ruff
 # make notebooks            write notebooks/ anew from examples/
 

@@ -129,8 +129,8 @@ def _one_process(kind, first, stop, seed):
         errors.seek(0)
         said = errors.read()[-2000:]
     if len(results) < stop - first:
-        if begun is None:
-            raise RuntimeError(f"{kind} could not be prepared (status {status}):\n{said}")
+        if begun is None or (results and begun["case"] == results[-1]["case"]):
+            raise RuntimeError(f"{kind} could not be prepared, or a case not made (status {status}):\n{said}")
         results.append({**begun, "outcome": "death", "detail": f"status {status}: {' '.join(said.split())[-300:]}"})
     return results
 

@@ -6,11 +6,12 @@ import pytest
 pytestmark = pytest.mark.no_backend
 CASES = """
 import os, signal, sys
-COUNT = 7
+COUNT = 8
 def prepare(folder):
     return list(range(int(sys.argv[sys.argv.index("--first") + 1]), COUNT))
 def make(left, random):
     case = left.pop(0)
+    if case == 7: raise OSError("cannot be made")
     return f"case {case}", case
 def attempt(left, case):
     if case == 1: raise KeyError("lost")
@@ -22,15 +23,15 @@ def attempt(left, case):
 
 
 @pytest.fixture
-def results(tmp_path, monkeypatch):
+def outcomes(tmp_path, monkeypatch):
     (tmp_path / "fuzz_outcomes.py").write_text(CASES)
     environment = fuzz.environment()
     environment["PYTHONPATH"] += f":{tmp_path}"
     monkeypatch.setattr(fuzz, "environment", lambda: environment)
-    return fuzz.run("outcomes", 7)
 
 
-def test_outcomes(results):
+def test_outcomes(outcomes):
+    results = fuzz.run("outcomes", 7)
     assert [row["case"] for row in results] == list(range(7))
     assert [row["wrong"] for row in results] == [f"case {case}" for case in range(7)]
     expected = ["refused", "traceback", "death", "traceback", "traceback", "silent", "right"]
@@ -40,6 +41,8 @@ def test_outcomes(results):
     assert fuzz.table(results).endswith("| all | 7 | 1 | 1 | 3 | 1 | 1 | 0 |")
 
 
-def test_a_kind_that_cannot_be_prepared_is_an_error(tmp_path, monkeypatch):
+def test_a_kind_that_cannot_be_prepared_or_made_is_an_error(outcomes):
     with pytest.raises(RuntimeError, match="no_such_kind could not be prepared"):
         fuzz.run("no_such_kind", 3)
+    with pytest.raises(RuntimeError, match=r"a case not made (.|\n)*OSError: cannot be made"):
+        fuzz.run("outcomes", 8)
