@@ -125,7 +125,7 @@ class MixUpOrCutMix(keras.layers.MixUp):
     def get_config(self) -> dict:
         config = super().get_config()
         del config["alpha"]
-        own = ("mixup_alpha", "cutmix_alpha", "mix_probability", "switch_probability")
+        own = ("mixup_alpha", "cutmix_alpha", "mix_probability", "switch_probability", "data_format")
         return {**config, **{name: getattr(self, name) for name in own}}
 
 

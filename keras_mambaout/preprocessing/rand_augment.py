@@ -161,5 +161,5 @@ class RandAugment(keras.layers.RandAugment):
     def get_config(self) -> dict:
         config = super().get_config()
         del config["value_range"], config["factor"]  # Keras', which this layer has other arguments for
-        own = ("magnitude", "magnitude_std", "probability", "fill_color")
+        own = ("magnitude", "magnitude_std", "probability", "fill_color", "data_format")
         return {**config, **{name: getattr(self, name) for name in own}}

@@ -75,4 +75,4 @@ class RandomErasing(keras.layers.RandomErasing):
         config = super().get_config()
         for name in ("factor", "fill_value", "value_range"):  # which this layer sets itself
             del config[name]
-        return {**config, "probability": self.probability}
+        return {**config, "probability": self.probability, "data_format": self.data_format}

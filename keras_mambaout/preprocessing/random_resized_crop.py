@@ -139,7 +139,7 @@ class RandomResizedCrop(keras.layers.RandomCrop):
 
     def get_config(self) -> dict:
         config = {"scale": self.scale, "ratio": self.ratio, "interpolation": self.interpolation}
-        return {**super().get_config(), **config}
+        return {**super().get_config(), **config, "data_format": self.data_format}
 
 
 def check_interpolation(name: str, value: Any) -> tuple[str, ...]:
