@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import logging
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -100,7 +101,23 @@ def write_safetensors(tensors: Mapping[str, np.ndarray], path: str) -> None:
     check_folder(path)
     arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     metadata = {"format": "pt", CHECKSUM: _checksum(arrays)}
-    write_whole(path, lambda part: safetensors.numpy.save_file(arrays, part, metadata=metadata))
+
+    def write(part):
+        safetensors.numpy.save_file(arrays, part, metadata=metadata)
+        _sort_metadata(part)
+
+    write_whole(path, write)
+
+
+def _sort_metadata(path):
+    """Sorts the metadata of a `.safetensors` file: the library's order is random, and equal models make equal files."""
+    with open(path, "rb+") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        file.seek(8)
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        file.write(text.ljust(size))  # with spaces at its end, as it had
 
 
 def warn_of_nan(path: str, tensors: Iterable[tuple[str, np.ndarray]]) -> None:

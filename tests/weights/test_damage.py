@@ -45,6 +45,16 @@ def test_every_flipped_bit_of_our_files_is_seen(model, saved, tmp_path):
 
 
 @pytest.mark.no_backend
+def test_equal_tensors_make_equal_files(tmp_path):
+    """Eight times, since the library orders two entries at random."""
+    contents = set()
+    for _ in range(8):
+        files.write_safetensors({"a": np.ones(3, "float32"), "ü": np.zeros((), "float32")}, str(tmp_path / "file"))
+        contents.add((tmp_path / "file").read_bytes())
+    assert len(contents) == 1 and set(files.read_tensors(str(tmp_path / "file"))) == {"a", "ü"}
+
+
+@pytest.mark.no_backend
 def test_a_checksum_is_of_the_tensors_alone(saved, tmp_path):
     """Others may sort them, or add metadata, or leave the checksum away."""
     with safetensors.safe_open(saved, "np") as file:
