@@ -24,7 +24,7 @@ from keras_mambaout.segmentation.ade20k import ade20k_classes
 ROOT = pathlib.Path(__file__).parents[2]
 SCRIPTS = [path for path in sorted(ROOT.glob("examples/[0-9][0-9]_*.py")) if not path.name.startswith("00_")]
 FROM_SCRATCH = ROOT / "examples" / "05_train_imagenet.py"  # needs no weights
-EXECUTION_SECONDS = 300  # of one cell, on a busy machine
+EXECUTION_SECONDS = 900  # of one cell, on a busy machine
 
 
 def notebook_of(script):
