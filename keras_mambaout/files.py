@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pathlib
 import re
 import stat
 from collections.abc import Callable, Iterator
@@ -145,13 +146,8 @@ def read_text(path: str | os.PathLike) -> str:
 
 def write_text(text: str, path: str | os.PathLike) -> None:
     """Writes a text file; if that fails, a file that was there stays as it was."""
-
-    def write(part):
-        with open(part, "w", encoding="utf-8") as file:
-            file.write(text)
-
     try:
-        write_whole(path, write)
+        write_whole(path, lambda part: pathlib.Path(part).write_text(text, "utf-8"))
     except OSError as error:
         raise ValueError(f"Cannot write {os.fspath(path)!r}: {error}") from error
 

@@ -69,12 +69,12 @@ def parts_of(folder: str) -> dict[str, str]:
     They are sub-folders of these names with sub-folders in them, and there are no others, or there are `train` and one
     for validation. Of a folder of class folders there are none.
     """
-    found = {name: os.path.join(folder, name) for name in _sub_folders(folder)}
-    parts = {name: found[name] for name in (TRAINING, *VALIDATION) if name in found and _sub_folders(found[name])}
+    found = {name: os.path.join(folder, name) for name in sub_folders(folder)}
+    parts = {name: found[name] for name in (TRAINING, *VALIDATION) if name in found and sub_folders(found[name])}
     return parts if len(parts) == len(found) or (TRAINING in parts and len(parts) > 1) else {}
 
 
-def _sub_folders(folder):
+def sub_folders(folder: str) -> list[str]:
     """Returns the names of the sub-folders that are not hidden, sorted."""
     with os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
@@ -82,7 +82,7 @@ def _sub_folders(folder):
 
 def _class_folders(folder):
     """Returns the names of the classes."""
-    names = _sub_folders(folder)
+    names = sub_folders(folder)
     if not names:
         images = sum(name.lower().endswith(EXTENSIONS) and name[0] != "." for name in os.listdir(folder))
         content = f"{images} images directly in it" if images else "no images"

@@ -3,7 +3,7 @@
 import logging
 import os
 
-from keras_mambaout.classification.class_folders import TRAINING, VALIDATION, parts_of
+from keras_mambaout.classification.class_folders import TRAINING, VALIDATION, parts_of, sub_folders
 from keras_mambaout.classification.dataset import ClassificationDataset
 from keras_mambaout.classification.tfds_labels import split_names
 from keras_mambaout.preprocessing.imagenet import imagenet_names, imagenet_synsets
@@ -54,9 +54,8 @@ def for_evaluation(
         logger.warning("Evaluated are the images for validation, in %r.", data)
     if names is not None and names != imagenet_names():
         return ClassificationDataset.from_folder(data, names)
-    folders = [entry.name for entry in os.scandir(data) if entry.is_dir() and not entry.name.startswith(".")]
     synsets = imagenet_synsets()
-    return ClassificationDataset.from_folder(data, synsets if set(folders) <= set(synsets) else None)
+    return ClassificationDataset.from_folder(data, synsets if set(sub_folders(data)) <= set(synsets) else None)
 
 
 def _validation(data, parts):

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import pathlib
 from collections.abc import Iterator
 
 from keras_mambaout.files import locked, remove_parts, write_whole
@@ -55,9 +56,11 @@ class RunFolder:
             if self.chief:
                 with self._writing():
                     self._remove_parts()
-                    write_whole(self._path(CLASSES), lambda part: _write_text(part, self._classes()))
+                    write_whole(
+                        self._path(CLASSES), lambda part: pathlib.Path(part).write_text(self._classes(), "utf-8")
+                    )
                     self.history.write()
-                    write_whole(self._path(SETTINGS), lambda part: _write_text(part, self._json()))
+                    write_whole(self._path(SETTINGS), lambda part: pathlib.Path(part).write_text(self._json(), "utf-8"))
             yield epochs
 
     def append(self, epoch: int, logs: dict[str, float]) -> None:
@@ -126,8 +129,7 @@ class RunFolder:
 
     def _remove_parts(self):
         for folder in (self.folder, self._path(BACKUP_FOLDER)):
-            if os.path.isdir(folder):
-                remove_parts(folder, WRITTEN)
+            remove_parts(folder, WRITTEN)
 
     def _classes(self):
         return "".join(f"{name}\n" for name in self.class_names)
@@ -155,8 +157,3 @@ def _differences(old, new):
     known = {name: value for name, value in new.items() if None not in (value, old.get(name))}
     pairs += [(name, old[name], value) for name, value in known.items() if name != "recipe"]
     return [f"{name} was {before!r}, is {now!r}" for name, before, now in pairs if before != now]
-
-
-def _write_text(path, text):
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
