@@ -36,7 +36,7 @@ def training_batches(
 
         images = plan.training_images(lambda image: (crop(image),), _blank(size), epoch)
         images = _parallel(images, augment if transform else _image_and_label)
-        return _batch(images, plan.rows, size, classes, mix=mix if mixing else None)
+        return _batch(images, plan.rows, size, classes, mix=mix if mixing else None, first=plan.first_batch(epoch))
 
     return plan.epoch_batches(one_epoch)
 
@@ -59,8 +59,11 @@ def evaluation_batches(plan: BatchPlan, crop: Callable, size: int, classes: int 
     return finish(batches.apply(tf.data.experimental.assert_cardinality(plan.steps)))
 
 
-def _batch(images, rows, size, classes, full=True, mix=None):
-    """Returns batches of `(images, labels, ...)`, all full or not, mixed by `mix(number, images, labels)`."""
+def _batch(images, rows, size, classes, full=True, mix=None, first=0):
+    """Returns batches of `(images, labels, ...)`, all full or not, mixed by `mix(number, images, labels)`.
+
+    The first one has the number `first`.
+    """
     import tensorflow as tf
 
     def fix_shape(image, *labels):
@@ -74,7 +77,7 @@ def _batch(images, rows, size, classes, full=True, mix=None):
             images, labels = mix(number, images, labels)
         return images, labels, *weights
 
-    return _parallel(images.map(fix_shape).batch(rows, drop_remainder=full).enumerate(), finish_batch)
+    return _parallel(images.map(fix_shape).batch(rows, drop_remainder=full).enumerate(first), finish_batch)
 
 
 def _parallel(images, function):

@@ -112,6 +112,7 @@ class ClassificationDataset(ImageDataset):
         training: bool = False,
         seed: int = 0,
         epochs: tuple[int, int] | None = None,
+        first_step: int = 0,
         shard: tuple[int, int] = (0, 1),
         image_size: int = 224,
         augmentation: ClassificationAugmentation | None = None,
@@ -127,12 +128,13 @@ class ClassificationDataset(ImageDataset):
         number of batches is not known before (Keras then warns that the "input ran out of data").
 
         In training, images are shuffled anew each epoch, and the incomplete last batch is left out. Order
-        and augmentation of an epoch are a function of `seed` and its number. Instead of unreadable
-        images, those from the epoch's beginning come again: it always has `steps_per_epoch` batches.
+        and augmentation of an epoch are a function of `seed` and its number. In the place of an unreadable
+        image comes the next one of the data set: an epoch always has `steps_per_epoch` batches, and an
+        image its place, whatever is read before it.
 
         For several devices or hosts, `shard` is `(index, count)`: batch `k` of a shard has those
         `batch_size / count` images of batch `k` of the whole that stand at `index`, `index + count`, ...
-        (unless images are unreadable, which only their own shard knows). Others are not decoded.
+        (without training unless images are unreadable, which only their own shard knows). Others are not decoded.
 
         With `weighted`, all batches are full and all shards have equally many. Of `P` rows in all
         batches of all shards, those of the `N` images weigh `P / N`; rows that fill up the last batch, and
@@ -148,6 +150,8 @@ class ClassificationDataset(ImageDataset):
                 `fit(steps_per_epoch=...)` and for going on where a training stopped. Or `None` for one
                 epoch, and the next one each time it is read: 0, 1, ... (to build a model, Keras reads the
                 first one ahead on JAX and PyTorch).
+            first_step: The batch that the first of `epochs` begins with, for going on inside of it. No image
+                before it is read (encoded records of TensorFlow Datasets are passed over).
             shard: `(index, count)`; `batch_size` must be a multiple of `count`.
             image_size: Height and width of the images in a batch, in pixels.
             augmentation: A `ClassificationAugmentation`, for training; `None` resizes and crops the centre.
@@ -165,7 +169,7 @@ class ClassificationDataset(ImageDataset):
             ValueError: If an argument is outside of what is listed above, or no image is readable.
             ImportError: If TensorFlow is not installed.
         """
-        plan = self._plan(batch_size, training, seed, epochs, shard)
+        plan = self._plan(batch_size, training, seed, epochs, first_step, shard)
         check_positive_integer("image_size", image_size)
         check_choice("label_mode", label_mode, LABEL_MODES)
         _check_training(training, augmentation, weighted)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_mambaout.data.reader import ImageReader
+from keras_mambaout.data.reader import ImageReader, following
 from keras_mambaout.data.seeds import ORDER, next_number, random_seed
 
 
@@ -21,6 +21,7 @@ class BatchPlan:
         steps: Batches of an epoch.
         seed: What order and augmentation depend on.
         epochs: `(first, stop)`, or `None` for the next epoch each time the batches are read.
+        first_step: Batches that the first epoch is begun without.
         shard: `(index, count)`.
     """
 
@@ -30,6 +31,7 @@ class BatchPlan:
     steps: int
     seed: int
     epochs: tuple[int, int] | None
+    first_step: int
     shard: tuple[int, int]
 
     @property
@@ -41,34 +43,51 @@ class BatchPlan:
         """Returns a seed, an int64 tensor `(2,)`, for a purpose (`ORDER`, ...) and numbers such as the epoch's."""
         return random_seed(self.seed, purpose, *numbers)
 
-    def training_images(self, convert: Callable, blank: tuple, epoch: Any) -> Any:
-        """Returns a `tf.data.Dataset` of `(position, arrays, label)`: the shuffled images of an epoch, `steps * rows`.
+    def first_batch(self, epoch: Any) -> Any:
+        """Returns the number of the batch that an epoch begins with, an int64 tensor."""
+        import tensorflow as tf
 
-        Images from the epoch's beginning come again instead of unreadable ones. `convert` and `blank` are those of
+        first = tf.constant(self.first_step, tf.int64)
+        return first if self.epochs is None else tf.where(tf.equal(epoch, self.epochs[0]), first, 0)
+
+    def training_images(self, convert: Callable, blank: tuple, epoch: Any) -> Any:
+        """Returns a `tf.data.Dataset` of `(position, arrays, label)`: the shuffled images of an epoch in full batches.
+
+        Which image has which position follows from the seed and the epoch, whatever is read before. The image after
+        an unreadable one, in the order of the data set, comes in its place. `convert` and `blank` are those of
         `ImageReader.images`.
         """
-        images = self.reader.images(self.indices, self.shard, convert, blank, self.random(ORDER, epoch))
-        return _readable(images).repeat().take(self.steps * self.rows)
+        samples = self.reader.source.samples(self.indices, self.random(ORDER, epoch)).enumerate()
+        samples = samples.take(self.steps * self.batch_size).skip(self.first_batch(epoch) * self.batch_size)
+        return self.reader.images_or_others(self._of_shard(samples), convert, blank, following(self.indices))
 
     def images(self, convert: Callable, blank: tuple) -> Any:
         """Returns a `tf.data.Dataset` of `(position, arrays, label)`: the readable images in order."""
-        return _readable(self.marked_images(convert, blank))
+        images = self.marked_images(convert, blank).filter(lambda position, arrays, label, readable: readable)
+        return images.map(lambda position, arrays, label, readable: (position, arrays, label))
 
     def marked_images(self, convert: Callable, blank: tuple) -> Any:
         """Returns all images in order, with `readable` as the last entry and `blank` for those that are not."""
-        return self.reader.images(self.indices, self.shard, convert, blank)
+        samples = self.reader.source.samples(self.indices).enumerate()
+        return self.reader.images(self._of_shard(samples), convert, blank)
+
+    def _of_shard(self, samples):
+        index, count = self.shard
+        return samples.shard(count, index)
 
     def epoch_batches(self, one_epoch: Callable) -> Any:
         """Returns the batches of `epochs` in one stream, or of the next epoch each time they are read.
 
         Args:
-            one_epoch: Function from the number of an epoch, an int64 tensor, to a `tf.data.Dataset` of `steps` batches.
+            one_epoch: Function from the number of an epoch, an int64 tensor, to a `tf.data.Dataset` of its batches,
+                from `first_batch` on.
         """
         import tensorflow as tf
 
         numbers = next_number() if self.epochs is None else tf.data.Dataset.range(*self.epochs)
-        count = 1 if self.epochs is None else self.epochs[1] - self.epochs[0]
-        return finish(numbers.flat_map(one_epoch).apply(tf.data.experimental.assert_cardinality(count * self.steps)))
+        epochs = 1 if self.epochs is None else self.epochs[1] - self.epochs[0]
+        count = epochs * self.steps - self.first_step
+        return finish(numbers.flat_map(one_epoch).apply(tf.data.experimental.assert_cardinality(count)))
 
 
 def finish(batches: Any) -> Any:
@@ -79,8 +98,3 @@ def finish(batches: Any) -> Any:
     options.deterministic = True
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
-
-
-def _readable(images):
-    images = images.filter(lambda position, arrays, label, readable: readable)
-    return images.map(lambda position, arrays, label, readable: (position, arrays, label))

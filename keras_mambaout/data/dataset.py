@@ -18,10 +18,11 @@ class ImageDataset:
     """Images with labels: what the data sets of all tasks have in common.
 
     Images that are not there, that cannot be read, or that are not of the size that their labels were made for, are
-    left out: each is named once in a warning, and all in `unreadable`. Wrong labels are errors.
+    left out, in training for the next one: each is named once in a warning, and all in `unreadable`. Wrong labels are
+    errors.
 
-    A subclass adds `batches(batch_size, *, training=False, seed=0, epochs=None, shard=(0, 1), ...)`, which begins with
-    `_plan`, and `_example`; `_identity` if its source does not know the labels.
+    A subclass adds `batches(batch_size, *, training=False, seed=0, epochs=None, first_step=0, shard=(0, 1),
+    ...)`, which begins with `_plan`, and `_example`; `_identity` if its source does not know the labels.
 
     Args:
         source: `ImageFiles`, `TfdsRecords` or a subclass of one.
@@ -144,18 +145,18 @@ class ImageDataset:
             raise ValueError(f"An index of this data set must be an integer from 0 to {len(self) - 1}, got {index!r}.")
         return number
 
-    def _plan(self, batch_size, training, seed, epochs, shard):
+    def _plan(self, batch_size, training, seed, epochs, first_step, shard):
         """Returns the arguments that `batches` of all data sets share, checked."""
         import_tensorflow()
         steps = self.steps_per_epoch(batch_size, training)
         _check_shard(shard, batch_size)
         _check_epochs(epochs, training)
+        _check_first_step(first_step, epochs, steps)
         if not _is_integer(seed) or not 0 <= seed < 2**63:
             raise ValueError(f"`seed` must be an integer from 0 to 2^63 - 1, got {seed!r}.")
         indices = self._training_indices() if training else self._indices
-        return BatchPlan(
-            self._reader, indices, batch_size, steps, seed, None if epochs is None else tuple(epochs), tuple(shard)
-        )
+        epochs = None if epochs is None else tuple(epochs)
+        return BatchPlan(self._reader, indices, batch_size, steps, seed, epochs, first_step, tuple(shard))
 
 
 def _is_integer(value):
@@ -181,3 +182,14 @@ def _check_epochs(epochs, training):
         raise ValueError(f"`epochs` are for training: use `training=True`, or leave them out, got {epochs!r}.")
     if epochs is not None and (not _is_pair(epochs) or not 0 <= epochs[0] < epochs[1]):
         raise ValueError(f"`epochs` must be None or (first, stop) with 0 <= first < stop, got {epochs!r}.")
+
+
+def _check_first_step(first_step, epochs, steps):
+    if first_step == 0 and _is_integer(first_step):
+        return
+    if epochs is None:
+        raise ValueError(f"`first_step` is that of the first of `epochs`: give those too, got {first_step!r} alone.")
+    if not _is_integer(first_step) or not 0 <= first_step < steps:
+        raise ValueError(
+            f"`first_step` must be an integer from 0 to {steps - 1}, of an epoch's {steps}, got {first_step!r}."
+        )

@@ -39,6 +39,10 @@ class ImageFiles:
             order = tf.random.experimental.stateless_shuffle(order, seed)
         return tf.data.Dataset.from_tensor_slices(order)
 
+    def index(self, sample: Any) -> Any:
+        """Returns the index of a sample, a tensor."""
+        return sample
+
     def parse(self, sample: Any) -> tuple[tuple, Any]:
         """Returns the reference of a sample, a tuple of tensors, and its label, here its index."""
         return (sample,), sample

@@ -122,6 +122,10 @@ class TfdsRecords:
             positions = (first, stop - 1) if in_order else (0, len(indices) - 1)
             yield self._files[file], skip, start, end - start, *positions
 
+    def index(self, sample: Any) -> Any:
+        """Returns the index of a sample, a tensor."""
+        return sample[0]
+
     def parse(self, sample: Any) -> tuple[tuple, Any]:
         """Returns what `load` takes, as tensors, and the label of a sample, here its index.
 
@@ -136,13 +140,22 @@ class TfdsRecords:
 
     def identity(self, index: int) -> tuple:
         """Returns the name of an image; its label is not read."""
-        file = bisect.bisect_right(self._starts, index) - 1
-        return (os.path.basename(self._files[file]), int(self._skip[file] + index - self._starts[file]))
+        file, row = self._row(index)
+        return os.path.basename(file), row
+
+    def _row(self, index):
+        """Returns the file of a record, and how many stand before it there."""
+        number = bisect.bisect_right(self._starts, index) - 1
+        return self._files[number], int(self._skip[number] + index - self._starts[number])
 
     def find(self, index: int) -> tuple[tuple, Any]:
         """Returns the reference of the image at an index, and its label."""
-        samples = self.samples(np.array([index])).enumerate().map(lambda _, sample: self.parse(sample))
-        return next(samples.as_numpy_iterator())
+        import tensorflow as tf
+
+        file, row = self._row(index)
+        (record,) = tf.data.TFRecordDataset(file, buffer_size=READ_BUFFER).skip(row).take(1)  # no pipeline in another
+        parsed = self.parse((tf.constant(index, tf.int64), tf.constant(file), tf.constant(row, tf.int64), record))
+        return tf.nest.map_structure(lambda value: value.numpy(), parsed)
 
     def load(self, file: bytes, row: int, image: Any) -> np.ndarray:
         """Returns an image as RGB, uint8, `(H, W, 3)`."""

@@ -170,6 +170,7 @@ class CocoDataset(ImageDataset):
         training: bool = False,
         seed: int = 0,
         epochs: tuple[int, int] | None = None,
+        first_step: int = 0,
         shard: tuple[int, int] = (0, 1),
         image_size: int | tuple[int, int] | None = None,
         shortest_edge: int | None = None,
@@ -192,7 +193,7 @@ class CocoDataset(ImageDataset):
         images without objects are left out, and so is the incomplete last batch. Images are shuffled anew each epoch
         and mirrored at random, both as a function of `seed` and the epoch's number. Unreadable images are left out:
         without training the number of batches is therefore not known before (Keras then warns that the "input ran out
-        of data"); in training images from the epoch's beginning come again instead, so that an epoch always has
+        of data"); in training the next image of the data set comes in the place of one, so that an epoch always has
         `steps_per_epoch` batches.
 
         Args:
@@ -201,6 +202,8 @@ class CocoDataset(ImageDataset):
             seed: Integer of 0 or more that order and mirroring in training depend on.
             epochs: In training, `(first, stop)` for one stream of these epochs; or `None` for one epoch, and the next
                 one each time it is read: 0, 1, ... (as for `ClassificationDataset.batches`).
+            first_step: The batch that the first of `epochs` begins with, for going on inside of it (as for
+                `ClassificationDataset.batches`).
             shard: `(index, count)`, for several devices or hosts: this shard's images of each batch;
                 `batch_size` must be a multiple of `count`.
             image_size: An integer or `(H, W)`; images are resized to fit in.
@@ -232,7 +235,7 @@ class CocoDataset(ImageDataset):
                 readable.
             ImportError: If TensorFlow, or pycocotools for masks, is not installed.
         """
-        plan = self._plan(batch_size, training, seed, epochs, shard)
+        plan = self._plan(batch_size, training, seed, epochs, first_step, shard)
         resize = ResizeRule(image_size, shortest_edge, longest_edge, pad_to_multiple)
         check_positive_integer("max_boxes", max_boxes)
         check_box_format(bounding_box_format)

@@ -117,6 +117,7 @@ class SegmentationDataset(ImageDataset):
         training: bool = False,
         seed: int = 0,
         epochs: tuple[int, int] | None = None,
+        first_step: int = 0,
         shard: tuple[int, int] = (0, 1),
         crop_size: int | None = 512,
         shortest_edge: int = 512,
@@ -132,8 +133,8 @@ class SegmentationDataset(ImageDataset):
         Without training all images come in order, and the last batch may be smaller. In training images are shuffled
         anew each epoch and augmented, both as a function of `seed` and the epoch's number, and the incomplete last
         batch is left out. Unreadable images are left out: without training the number of batches is therefore not
-        known before (Keras then warns that the "input ran out of data"); in training images from the epoch's beginning
-        come again instead, so that an epoch always has `steps_per_epoch` batches.
+        known before (Keras then warns that the "input ran out of data"); in training the next image of the data set
+        comes in the place of one, so that an epoch always has `steps_per_epoch` batches.
 
         Args:
             batch_size: Images in a batch, of all shards together.
@@ -141,6 +142,8 @@ class SegmentationDataset(ImageDataset):
             seed: Integer of 0 or more that order and augmentation in training depend on.
             epochs: In training, `(first, stop)` for one stream of these epochs; or `None` for one epoch, and the next
                 one each time it is read: 0, 1, ... (as for `ClassificationDataset.batches`).
+            first_step: The batch that the first of `epochs` begins with, for going on inside of it (as for
+                `ClassificationDataset.batches`).
             shard: `(index, count)`, for several devices or hosts: this shard's images of each batch;
                 `batch_size` must be a multiple of `count`.
             crop_size: Side of the crops: random ones in training, otherwise those of the centre. `None`, not for
@@ -157,7 +160,7 @@ class SegmentationDataset(ImageDataset):
                 readable.
             ImportError: If TensorFlow is not installed.
         """
-        plan = self._plan(batch_size, training, seed, epochs, shard)
+        plan = self._plan(batch_size, training, seed, epochs, first_step, shard)
         _check_sizes(crop_size, shortest_edge, longest_edge, training)
         _check_augmentation(augmentation, training)
         self.check()

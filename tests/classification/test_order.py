@@ -56,6 +56,7 @@ def test_a_stream_goes_on_where_another_stopped(tmp_path, damaged):
     whole = read(fruit.batches(**AUGMENTED, epochs=(0, 5)))
     assert len(whole) == 5 * 3
     assert_same(read(fruit.batches(**AUGMENTED, epochs=(3, 5))), whole[9:])
+    assert_same(read(fruit.batches(**AUGMENTED, epochs=(3, 5), first_step=2)), whole[11:])
 
 
 def test_augmentation(fruit):

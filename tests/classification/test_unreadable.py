@@ -1,10 +1,12 @@
 """Images that cannot be read are named and left out."""
 
 import logging
+import os
 
 import numpy as np
 import pytest
-from grey_fruit import SMALL, Shift, flat, numbers, read, write_folder
+import tensorflow as tf
+from grey_fruit import LABELS, SMALL, Shift, flat, numbers, read, write_folder
 
 from keras_mambaout.classification import ClassificationDataset
 from keras_mambaout.preprocessing.reading import load_image
@@ -30,14 +32,32 @@ def test_unreadable_images_in_evaluation(tmp_path, caplog):
 
 
 def test_unreadable_images_in_training(tmp_path):
-    """Nine images for twelve places: the three that came first come again, augmented alike."""
-    write_folder(tmp_path, damaged=(2, 3, 5, 11))
-    fruit = ClassificationDataset.from_folder(tmp_path)
-    batches = fruit.batches(**SMALL, training=True, augmentation=Shift(mixing=False), epochs=(0, 3))
-    images = np.concatenate([images[:, 0, 0, 0] for images, _ in read(batches)]).reshape(3, 12)
-    for epoch in images:
-        assert sorted((epoch[:9] // 10).astype(int)) == [0, 1, 4, 6, 7, 8, 9, 10, 12]
-        np.testing.assert_array_equal(epoch[9:], epoch[:3])
+    """The next one comes instead; the others keep their place, class and augmentation, and it has that of its place."""
+    paths = write_folder(tmp_path)
+    arguments = {**SMALL, "training": True, "augmentation": Shift(mixing=False), "epochs": (0, 3)}
+
+    def pixels_and_labels(fruit):
+        return [np.concatenate(part) for part in zip(*read(fruit.batches(**arguments)), strict=True)]
+
+    pixels, _ = pixels_and_labels(ClassificationDataset.from_folder(tmp_path))
+    instead = {2: 4, 3: 4, 5: 6, 12: 0}
+    for index in instead:
+        with open(paths[index], "r+b") as file:
+            file.truncate(40)
+    grey, labels = pixels_and_labels(ClassificationDataset.from_folder(tmp_path))
+    before = (pixels[:, 0, 0, 0] // 10).astype(int)
+    after = np.array([instead.get(number, number) for number in before.tolist()])
+    np.testing.assert_allclose(grey[:, 0, 0, 0], pixels[:, 0, 0, 0] + 10 * (after - before), atol=1e-4)
+    np.testing.assert_array_equal(labels, np.array(LABELS)[after])
+
+
+def test_where_nothing_is_readable_any_more(tmp_path):
+    paths = write_folder(tmp_path)
+    batches = ClassificationDataset.from_folder(tmp_path).batches(**SMALL, training=True)
+    for path in paths:
+        os.remove(path)
+    with pytest.raises(tf.errors.OpError, match="No image is readable any more; the warnings above say why"):
+        next(batches.as_numpy_iterator())
 
 
 def test_errors_of_any_kind_do_not_end_a_training(tmp_path, monkeypatch, caplog):

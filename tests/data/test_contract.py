@@ -16,7 +16,7 @@ from keras_mambaout.segmentation import SegmentationAugmentation, SegmentationDa
 
 pytestmark = pytest.mark.no_backend
 
-SHARED = {"training": False, "seed": 0, "epochs": None, "shard": (0, 1)}
+SHARED = {"training": False, "seed": 0, "epochs": None, "first_step": 0, "shard": (0, 1)}
 COUNT, SIDE, STEP = 7, 32, 30  # images, their side, and the step of grey from one to the next
 BATCH = 2
 NAMES = ["left", "right"]
@@ -45,6 +45,9 @@ class Classification:
     def check_labels(self, labels, index):
         assert labels == index // 4
 
+    def told_by(self, labels):
+        return labels * 4  # the first of the class
+
 
 class Detection:
     options = types.MappingProxyType({"image_size": SIDE})
@@ -65,6 +68,9 @@ class Detection:
         assert sorted(labels) == ["boxes", "classes"]
         np.testing.assert_array_equal(labels["boxes"], [[0, 0, 8, 10 + index]])
 
+    def told_by(self, labels):
+        return labels["boxes"][:, 0, 3] - 10
+
 
 class Segmentation:
     options = types.MappingProxyType({"crop_size": SIDE, "shortest_edge": SIDE})
@@ -83,6 +89,9 @@ class Segmentation:
 
     def check_labels(self, labels, index):
         np.testing.assert_array_equal(labels, self.label_map(index))
+
+    def told_by(self, labels):
+        return np.sum(labels[:, 0] == 0, axis=1) - 1
 
 
 @pytest.fixture(params=[Classification, Detection, Segmentation])
@@ -119,7 +128,7 @@ def test_signatures(case):
     batch_size, *others = list(inspect.signature(case.dataset.batches).parameters.values())
     assert batch_size.name == "batch_size" and batch_size.default is inspect.Parameter.empty
     assert all(parameter.kind is inspect.Parameter.KEYWORD_ONLY for parameter in others)
-    assert {parameter.name: parameter.default for parameter in others[:4]} == SHARED
+    assert {parameter.name: parameter.default for parameter in others[: len(SHARED)]} == SHARED
     assert all(parameter.annotation is not inspect.Parameter.empty for parameter in (batch_size, *others))
     steps = inspect.signature(case.dataset.steps_per_epoch).parameters
     assert {name: parameter.default for name, parameter in steps.items()} == {
@@ -184,6 +193,10 @@ def test_a_digest_tells_images_labels_and_order_apart(case, tmp_path):
         ({"epochs": 3, "training": True}, r"`epochs` must be None or \(first, stop\) with 0 <= first < stop, got 3"),
         ({"epochs": (2, 2), "training": True}, "`epochs` must be None or"),
         ({"epochs": (0, 1.5), "training": True}, "`epochs` must be None or"),
+        ({"first_step": 1, "training": True}, "`first_step` is that of the first of `epochs`: .* got 1 alone"),
+        ({"first_step": 3, "training": True, "epochs": (0, 2)}, "must be an integer from 0 to 2, of an epoch's 3, got"),
+        ({"first_step": -1, "training": True, "epochs": (0, 2)}, "`first_step` must be an integer from 0"),
+        ({"first_step": True, "training": True, "epochs": (0, 2)}, "`first_step` must be an integer from 0"),
         ({"shard": (2, 2)}, r"`shard` must be \(index, count\) with 0 <= index < count, got \(2, 2\)"),
         ({"shard": 1}, r"`shard` must be \(index, count\)"),
         ({"shard": (0, 3)}, "must be a multiple of their number 3, got 2"),
@@ -210,6 +223,21 @@ def test_an_epoch_is_a_function_of_seed_and_number(case):
     if not isinstance(case, Classification):  # which mirrors with an augmentation only
         mirrored = [image[-1, -1, 0] > image[-1, 0, 0] for batch in whole for image in batch]
         assert any(mirrored) and not all(mirrored)
+
+
+def test_an_epoch_goes_on_from_a_step(case, monkeypatch):
+    """With the same pixels, those that come instead of unreadable ones too, and without reading an image before it."""
+    spoil(case, 4, 1)
+    arguments = {"training": True, "seed": 5}
+    whole = read(case, **arguments, epochs=(1, 3))
+    parts = [read(case, **arguments, epochs=(1, 3), first_step=1, shard=(index, 2)) for index in range(2)]
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole[1:])
+    stream = batches(case, **arguments, epochs=(1, 2), first_step=2)
+    source, loaded = case.dataset._source, []
+    load = source.load
+    monkeypatch.setattr(source, "load", lambda index: loaded.append(int(index)) or load(index))
+    assert len(stream) == 1 and numbers(images for images, _ in stream.as_numpy_iterator()) == numbers([whole[2]])
+    assert set(flat([whole[2]])) <= set(loaded) <= {*flat([whole[2]]), 1, 4}
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -255,14 +283,15 @@ def test_missing_images_are_unreadable_ones(case, when, caplog):
 
 
 def test_in_training_others_come_instead(case):
-    """Five images for six places: the first of the epoch comes again, the same pixels."""
-    spoil(case, 4, 1)
-    whole = read(case, training=True, epochs=(0, 2))
-    assert len(whole) == 2 * case.dataset.steps_per_epoch(BATCH)
-    for images in (np.concatenate(whole[:3]), np.concatenate(whole[3:])):
-        assert sorted(flat([images[:5]])) == [0, 2, 3, 5, 6]
-        np.testing.assert_array_equal(images[5], images[0])
-    assert case.dataset.unreadable == [case.paths[1], case.paths[4]]
+    """Those that follow, after the last the first, with their own labels; all others keep their place."""
+    instead = {1: 2, 4: 5, 6: 0}
+    expected = [instead.get(number, number) for number in flat(read(case, training=True, epochs=(0, 2)))]
+    spoil(case, *instead)
+    whole = list(batches(case, training=True, epochs=(0, 2)).as_numpy_iterator())
+    assert flat(images for images, _ in whole) == expected
+    told = np.concatenate([case.told_by(labels) for _, labels in whole])
+    np.testing.assert_array_equal(told, [4 * (n // 4) if isinstance(case, Classification) else n for n in expected])
+    assert case.dataset.unreadable == [case.paths[index] for index in instead]
 
 
 def test_no_readable_image(case):
