@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_mambaout.preprocessing.reading import load_image
+from keras_mambaout.data.decoding import decode_image
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
 
@@ -57,7 +57,7 @@ class ImageFiles:
 
     def load(self, index: int) -> Any:
         """Returns an image as RGB, uint8, `(H, W, 3)`."""
-        return load_image(self.paths[index])
+        return decode_image(self.paths[index])
 
     def name(self, index: int) -> str:
         """Returns what an image is called in messages: its path."""

@@ -1,13 +1,13 @@
 """Images in TensorFlow Datasets: finding a data set, and reading the records of a split in any order."""
 
 import bisect
-import io
 import itertools
 import os
 from typing import Any
 
 import numpy as np
 
+from keras_mambaout.data.decoding import decode_image
 from keras_mambaout.extras import import_extra, import_tensorflow
 from keras_mambaout.preprocessing.reading import load_image
 
@@ -159,10 +159,7 @@ class TfdsRecords:
 
     def load(self, file: bytes, row: int, image: Any) -> np.ndarray:
         """Returns an image as RGB, uint8, `(H, W, 3)`."""
-        if isinstance(image, bytes):
-            image = io.BytesIO(image)
-            image.name = self.name(file, row)  # for the error message
-        return load_image(image)
+        return decode_image(image, self.name(file, row)) if isinstance(image, bytes) else load_image(image)
 
     def name(self, file: bytes, row: int, image: Any = None) -> str:
         """Returns what an image is called in messages, its `tfds_id`."""

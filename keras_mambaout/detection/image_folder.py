@@ -5,7 +5,6 @@ import os
 import numpy as np
 
 from keras_mambaout.data.image_files import ImageFiles, check_folder
-from keras_mambaout.preprocessing.reading import load_image
 
 
 class ImageFolder(ImageFiles):
@@ -34,7 +33,7 @@ class ImageFolder(ImageFiles):
 
     def load(self, index: int) -> np.ndarray:
         """Returns an image as RGB, uint8, `(H, W, 3)`; it is an error if its size is not that of the labels."""
-        image = load_image(self.paths[index])
+        image = super().load(index)
         if image.shape[:2] != self._sizes[index]:
             height, width = self._sizes[index]
             raise ValueError(

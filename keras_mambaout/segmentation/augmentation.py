@@ -51,46 +51,54 @@ class SegmentationAugmentation:
     def __call__(self, image: Any, labels: Any, sides: tuple[int, int], crop_size: int, draw: Any) -> tuple[Any, Any]:
         """Returns a crop of an image, float32, and of its labels, at most `crop_size` high and wide.
 
-        It is a function of `draw`, an int64 tensor `(2,)`. `sides` are those of `resize_pair`.
+        It is a function of `draw`, an int64 tensor `(2,)`. `sides` are those of `resized`.
         """
         import tensorflow as tf
 
         scale = _uniform(draw, SCALE, (), *self.scale_range)
-        image, labels = resize_pair(image, labels, sides, scale)
-        image, labels = random_crop(image, labels, crop_size, self.cat_max_ratio, draw)
+        size = resized(tf.shape(labels), sides, scale)
+        labels = resize_labels(labels, size)
+        place, part = random_place(labels, crop_size, self.cat_max_ratio, draw)
+        image, labels = resize_image(image, size, place, part), tf.slice(labels, place, part)
+        image = tf.ensure_shape(image, (None, None, 3))
         flipped = _uniform(draw, FLIP, ()) < self.flip
-        image, labels = (tf.where(flipped, array[:, ::-1], array) for array in (image, labels))
+        image, labels = (tf.cond(flipped, lambda a=a: tf.reverse(a, [1]), lambda a=a: a) for a in (image, labels))
         return distort_colours(image, _uniform(draw, COLOUR, (9,))) if self.photometric_distortion else image, labels
 
 
-def resize_pair(image: Any, labels: Any, sides: tuple[int, int], scale: Any = 1.0) -> tuple[Any, Any]:
-    """Resizes an image, bilinear, and its labels, to the nearest pixel, and keeps the aspect ratio.
+def resized(size: Any, sides: tuple[int, int], scale: Any = 1.0) -> Any:
+    """Returns the height and width of an image of `size` after resizing, int32 `(2,)`.
 
     With `sides = (shortest_edge, longest_edge)`, the short side becomes `scale * shortest_edge`, unless the long side
     would be more than `scale * longest_edge`.
     """
     import tensorflow as tf
 
-    size, (shortest_edge, longest_edge) = tf.cast(tf.shape(labels), tf.float32), sides
+    size, (shortest_edge, longest_edge) = tf.cast(size, tf.float32), sides
     factor = scale * tf.minimum(shortest_edge / tf.reduce_min(size), longest_edge / tf.reduce_max(size))
-    size = tf.maximum(tf.cast(size * factor + 0.5, tf.int32), 1)
-    labels = tf.image.resize(labels[..., None], size, method="nearest")[..., 0]
-    return resize_image(image, size), labels
+    return tf.maximum(tf.cast(size * factor + 0.5, tf.int32), 1)
 
 
-def random_crop(image: Any, labels: Any, crop_size: int, cat_max_ratio: float, draw: Any) -> tuple[Any, Any]:
-    """Cuts the same part, at most `crop_size` high and wide, out of an image and its labels."""
+def resize_labels(labels: Any, size: Any) -> Any:
+    """Returns a label map `(H, W)` at a new size: each pixel has the label of the nearest."""
     import tensorflow as tf
 
-    size = tf.minimum(tf.shape(labels), crop_size)
-    places = tf.cast(tf.shape(labels) - size + 1, tf.float32)
+    return tf.image.resize(labels[..., None], size, method="nearest")[..., 0]
+
+
+def random_place(labels: Any, crop_size: int, cat_max_ratio: float, draw: Any) -> tuple[Any, Any]:
+    """Returns what to cut out of an image with these labels: the top and left, and the height and width."""
+    import tensorflow as tf
+
+    part = tf.minimum(tf.shape(labels), crop_size)
+    places = tf.cast(tf.shape(labels) - part + 1, tf.float32)
 
     def corner(number):
         return tf.cast(_uniform(draw, CROP + number, (2,)) * places, tf.int32)
 
     def is_mixed(place):
-        part = tf.cast(tf.reshape(tf.slice(labels, place, size), [-1]), tf.int32)
-        counts = tf.math.bincount(part, minlength=256, maxlength=256)[:IGNORED]
+        chosen = tf.cast(tf.reshape(tf.slice(labels, place, part), [-1]), tf.int32)
+        counts = tf.math.bincount(chosen, minlength=256, maxlength=256)[:IGNORED]
         share = tf.reduce_max(counts) / tf.maximum(tf.reduce_sum(counts), 1)
         return tf.logical_and(tf.math.count_nonzero(counts) > 1, share < cat_max_ratio)
 
@@ -101,8 +109,7 @@ def random_crop(image: Any, labels: Any, crop_size: int, cat_max_ratio: float, d
             lambda number, place: (number + 1, corner(number + 1)),
             (0, place),
         )
-    image = tf.slice(image, tf.concat([place, [0]], 0), tf.concat([size, [3]], 0))
-    return tf.ensure_shape(image, (None, None, 3)), tf.slice(labels, place, size)
+    return place, part
 
 
 def distort_colours(image: Any, draws: Any) -> Any:
@@ -120,9 +127,8 @@ def distort_colours(image: Any, draws: Any) -> Any:
     first = draws[8] < 0.5
     image = tf.clip_by_value(image + brightness, 0.0, 255.0)
     image = tf.clip_by_value(image * tf.where(first, contrast, 1.0), 0.0, 255.0)
-    h, s, v = tf.unstack(tf.image.rgb_to_hsv(image / 255.0), axis=-1)
-    h, s = tf.math.floormod(h + hue, 1.0), tf.clip_by_value(s * saturation, 0.0, 1.0)
-    image = 255.0 * tf.image.hsv_to_rgb(tf.stack([h, s, v], axis=-1))
+    image = tf.cond(draws[2] < 0.5, lambda: tf.image.adjust_saturation(image, saturation), lambda: image)
+    image = tf.cond(draws[3] < 0.5, lambda: tf.image.adjust_hue(image, hue), lambda: image)
     return tf.clip_by_value(image * tf.where(first, 1.0, contrast), 0.0, 255.0)
 
 

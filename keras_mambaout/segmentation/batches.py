@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from keras_mambaout.data.batches import BatchPlan, finish
-from keras_mambaout.data.resizing import PADDING_MARK, fill_padding
+from keras_mambaout.data.resizing import PADDING_MARK, fill_padding, pad_image, resize_image
 from keras_mambaout.data.seeds import AUGMENT
-from keras_mambaout.segmentation.augmentation import SegmentationAugmentation, resize_pair
+from keras_mambaout.segmentation.augmentation import SegmentationAugmentation, resize_labels, resized
 from keras_mambaout.segmentation.label_map_files import IGNORED
 
 BLANK = np.zeros((1, 1, 3), "uint8"), np.zeros((1, 1), "uint8")  # what stands in for an unreadable image
@@ -42,29 +42,33 @@ def evaluation_batches(plan: BatchPlan, crop_size: int | None, sides: tuple[int,
     import tensorflow as tf
 
     def prepare(position, arrays, _):
-        image, labels = resize_pair(*arrays, sides)
-        return (image, labels) if crop_size is None else _centre(image, labels, crop_size)
+        image, labels = arrays
+        size = resized(tf.shape(labels), sides)
+        labels = resize_labels(labels, size)
+        if crop_size is None:
+            return resize_image(image, size), labels
+        part = tf.minimum(size, crop_size)
+        place = (size - part) // 2
+        return tf.ensure_shape(resize_image(image, size, place, part), (None, None, 3)), tf.slice(labels, place, part)
 
     samples = plan.images(tuple, BLANK).map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
     return finish(_batch(samples, plan.rows, crop_size, full=False))
-
-
-def _centre(image, labels, crop_size):
-    """Returns the centre of an image and its labels, at most `crop_size` high and wide."""
-    import tensorflow as tf
-
-    size = tf.minimum(tf.shape(labels), crop_size)
-    top, left = tf.unstack((tf.shape(labels) - size) // 2)
-    return image[top : top + size[0], left : left + size[1]], labels[top : top + size[0], left : left + size[1]]
 
 
 def _batch(samples, rows, crop_size, full):
     """Returns batches of images and labels, filled up to `crop_size` or the largest, all full or not."""
     import tensorflow as tf
 
-    def finish_batch(images, labels):
-        return fill_padding(images), tf.cast(labels, tf.int32)
+    def pad(image, labels):
+        bottom, right = tf.unstack(crop_size - tf.shape(labels))
+        labels = tf.pad(labels, [[0, bottom], [0, right]], constant_values=IGNORED)
+        return pad_image(image, (crop_size, crop_size)), tf.ensure_shape(labels, (crop_size, crop_size))
 
-    shapes = ((crop_size, crop_size, 3), (crop_size, crop_size))
-    padding = (PADDING_MARK, tf.constant(IGNORED, tf.uint8))
-    return samples.padded_batch(rows, shapes, padding, drop_remainder=full).map(finish_batch, tf.data.AUTOTUNE)
+    if crop_size is not None:
+        samples = samples.map(pad, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        batches = samples.batch(rows, drop_remainder=full)
+    else:
+        padding = (PADDING_MARK, tf.constant(IGNORED, tf.uint8))
+        batches = samples.padded_batch(rows, padding_values=padding, drop_remainder=full)
+        batches = batches.map(lambda images, labels: (fill_padding(images), labels), tf.data.AUTOTUNE)
+    return batches.map(lambda images, labels: (images, tf.cast(labels, tf.int32)), tf.data.AUTOTUNE)

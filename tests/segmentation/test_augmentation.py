@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import small_segmenter as scenes
 
+from keras_mambaout.data.resizing import pad_image, resize_image
 from keras_mambaout.data.seeds import random_seed
+from keras_mambaout.preprocessing.fitting import PADDING_COLOR
 from keras_mambaout.segmentation import SegmentationAugmentation, SegmentationDataset
-from keras_mambaout.segmentation.augmentation import distort_colours, random_crop, resize_pair
+from keras_mambaout.segmentation.augmentation import distort_colours, random_place, resize_labels, resized
 
 pytestmark = pytest.mark.no_backend
 
@@ -26,17 +28,32 @@ def pair(height, width):
 )
 def test_sizes(size, scale, expected):
     """The short side becomes 20, unless the long side would be more than 100; both times the scale."""
-    image, labels = resize_pair(*pair(*size), (20, 100), scale)
-    assert tuple(image.shape) == (*expected, 3) and tuple(labels.shape) == expected
-    assert image.dtype == tf.float32 and labels.dtype == tf.uint8
+    assert tuple(resized(size, (20, 100), scale).numpy()) == expected
 
 
 def test_labels_go_to_the_nearest_pixel():
     labels = np.arange(16, dtype="uint8").reshape(4, 4)
-    _, small = resize_pair(np.zeros((4, 4, 3), "uint8"), labels, (2, 2))
-    np.testing.assert_array_equal(small, labels[1::2, 1::2])
-    _, large = resize_pair(np.zeros((4, 4, 3), "uint8"), labels, (8, 8))
-    np.testing.assert_array_equal(large, labels.repeat(2, 0).repeat(2, 1))
+    np.testing.assert_array_equal(resize_labels(labels, (2, 2)), labels[1::2, 1::2])
+    np.testing.assert_array_equal(resize_labels(labels, (8, 8)), labels.repeat(2, 0).repeat(2, 1))
+
+
+@pytest.mark.parametrize("size", [(30, 45), (97, 130), (40, 90)])
+def test_a_part_of_a_resized_image_is_as_if_cut_out_of_it(size):
+    image, _ = pair(64, 96)
+    whole = tf.clip_by_value(tf.image.resize(image, size, antialias=True), 0.0, 255.0)
+    np.testing.assert_allclose(resize_image(image, size), whole, atol=1e-3)
+    part = resize_image(image, size, (7, 11), (20, 25))
+    np.testing.assert_allclose(part, whole[7:27, 11:36], atol=0.02)  # places are rounded to float32
+
+
+@pytest.mark.parametrize("size", [(4, 6), (4, 9), (7, 6), (8, 9)])
+def test_images_are_filled_up_with_the_mean_colour(size):
+    image = tf.random.uniform((4, 6, 3))
+    filled = pad_image(image, size).numpy()
+    assert filled.shape == (*size, 3)
+    np.testing.assert_array_equal(filled[:4, :6], image)
+    filled[:4, :6] = PADDING_COLOR
+    np.testing.assert_array_equal(filled, np.broadcast_to(np.float32(PADDING_COLOR), filled.shape))
 
 
 def test_images_and_labels_stay_together():
@@ -62,10 +79,8 @@ def test_mirroring():
 
 
 def crop(labels, cat_max_ratio, number):
-    image = np.repeat(labels[..., None], 3, axis=-1)
-    image, part = random_crop(image, labels, 16, cat_max_ratio, random_seed(3, number))
-    np.testing.assert_array_equal(image, np.repeat(part.numpy()[..., None], 3, axis=-1))
-    return part.numpy()
+    (top, left), (height, width) = random_place(labels, 16, cat_max_ratio, random_seed(3, number))
+    return labels[top : top + height, left : left + width]
 
 
 def test_crops_of_one_class_are_drawn_anew():
