@@ -116,10 +116,10 @@ def _sample(targets, image, index):
 
 
 def _batch(samples, targets, rows, bounding_box_format, sizes, training):
-    """Returns batches of images and labels: in training full ones, otherwise with ids and scales."""
+    """Returns batches of images and labels with ids: in training full ones, otherwise with scales."""
     import tensorflow as tf
 
-    dropped = ("size", "image_id", "scale") if training else ("size",)
+    dropped = ("size", "scale") if training else ("size",)
 
     def pad(sample):
         return targets.resize.round_up(sample, box_frames=targets.mask_size is not None)

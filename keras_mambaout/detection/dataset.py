@@ -227,7 +227,7 @@ class CocoDataset(ImageDataset):
             A `tf.data.Dataset` of `(images, labels)`. Images are float32 `(B, H, W, 3)`, RGB, 0-255.
             Labels are `"boxes"` `(B, max_boxes, 4)` and `"classes"` `(B, max_boxes)`, float32, padded
             with -1, `"masks"` `(B, max_boxes, H, W)` or `(B, max_boxes, M, M)`, uint8, padded with 0, if
-            asked for, and without training `"image_id"` `(B,)`, int32, and `"scale"` `(B, 2)`, float32,
+            asked for, `"image_id"` `(B,)`, int32, and without training `"scale"` `(B, 2)`, float32,
             the resized by the original height and width. Crowds are in none of them.
 
         Raises:

@@ -124,7 +124,7 @@ def test_relative_boxes_are_relative_to_the_padded_batch(dataset):
 def test_training_drops_images_without_objects_and_crowds(dataset):
     batches = list(dataset.batches(image_size=64, batch_size=1, training=True, flip=0).as_numpy_iterator())
     assert len(batches) == 2 == dataset.batches(image_size=64, batch_size=1, training=True).cardinality()
-    assert all(sorted(labels) == ["boxes", "classes"] for _, labels in batches)
+    assert all(sorted(labels) == ["boxes", "classes", "image_id"] for _, labels in batches)
     assert sorted(int((labels["classes"] >= 0).sum()) for _, labels in batches) == [1, 2]
     assert sum(len(images) for images, _ in dataset.batches(image_size=64, batch_size=3)) == 4
 

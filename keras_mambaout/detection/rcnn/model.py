@@ -66,7 +66,8 @@ class MaskRCNN(InferenceSettingsMixin, LabelCheckMixin, keras.Model):
         and `"sizes"` `(B, 2)`, the height and width of each image without its padding at the bottom and the right.
         Labels: a dict of `"boxes"` `(B, N, 4)` as `"xyxy"` in pixels, `"classes"` `(B, N)` from 0, and `"masks"`
         `(B, N, M, M)`, 0 or 1, each in the frame of its box; rows of -1 are padding. Objects without area
-        inside the image are ignored; images without objects are background.
+        inside the image are ignored; images without objects are background. With `"image_id"` `(B,)`, integers,
+        random samples depend on the image, and not on its place in the batch.
         `predict` returns a dict of `"boxes"` `(B, max_detections, 4)`, `"confidence"` and `"classes"`
         `(B, max_detections)`, -1 in rows without a detection; `"masks"` `(B, max_detections, 28, 28)`,
         probabilities in the frames of the boxes; and `"num_detections"` `(B,)`.
@@ -194,17 +195,19 @@ class MaskRCNN(InferenceSettingsMixin, LabelCheckMixin, keras.Model):
         boxes, classes = clean_labels(
             y["boxes"], y[class_key(y)], self.num_classes, "xyxy", (sizes[:, :1], sizes[:, 1:]), model_size
         )
-        is_object = classes >= 0
+        is_object, image_ids = classes >= 0, y.get("image_id")
 
         levels = self._anchors(y_pred)
         anchors = ops.concatenate(levels, axis=0)  # (A, 4)
         logits, deltas = (ops.concatenate(y_pred[name], axis=1) for name in ("logits", "deltas"))
-        rows, targets, is_positive, is_valid = proposal_targets(anchors, boxes, is_object, sizes, self.seeds.next())
+        rows, targets, is_positive, is_valid = proposal_targets(
+            anchors, boxes, is_object, sizes, self.seeds.next(), image_ids
+        )
         values = [*losses.proposal_losses(gather(logits, rows), gather(deltas, rows), targets, is_positive, is_valid)]
 
         proposals = select_proposals(levels, y_pred["logits"], y_pred["deltas"], sizes, self.proposals, training=True)
         samples = box_targets(
-            *proposals, ops.shape(anchors)[0], boxes, classes, is_object, self.box_samples, self.seeds.next()
+            *proposals, ops.shape(anchors)[0], boxes, classes, is_object, self.box_samples, self.seeds.next(), image_ids
         )
         drawn = (samples["classes"], samples["targets"], samples["is_positive"], samples["is_valid"])
         logits, deltas = self.box_head(multiscale_roi_align(y_pred["features"], samples["boxes"], BOX_SIZE))

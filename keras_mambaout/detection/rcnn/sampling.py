@@ -13,15 +13,17 @@ MULTIPLIERS = (-2048144789, -1028477387)
 GOLDEN = -1640531527
 
 
-def draw_priorities(shape: Sequence[Any], seed: Any) -> Any:
-    """Returns random numbers in [0, 1) that depend only on the seed and the position.
+def draw_priorities(shape: Sequence[Any], seed: Any, image_ids: Any = None) -> Any:
+    """Returns random numbers in [0, 1) that depend only on the seed, the image and the candidate.
 
     They are the same on every backend, unlike those of `keras.random`, so that losses can be compared, and any
     number of them is computed at once without a state.
 
     Args:
-        shape: Shape of the result; integers or scalar tensors.
+        shape: Shape of the result, images first; integers or scalar tensors.
         seed: `(2,)` integers, such as `keras.random.SeedGenerator.next()`.
+        image_ids: `(B,)`, integers that name the images, so that it does not matter which device has which of them,
+            for a shape `(B, N)`. `None` counts them, from 0 on each device.
 
     Returns:
         float32 tensor; values are multiples of 2^-24.
@@ -29,8 +31,11 @@ def draw_priorities(shape: Sequence[Any], seed: Any) -> Any:
     Source: [Appleby, MurmurHash3](https://github.com/aappleby/smhasher/wiki/MurmurHash3), its finalizer
     """
     seed = ops.cast(seed, "int32")
-    count = shape[0] * math.prod(shape[1:])
-    numbers = ops.arange(count, dtype="int32") * GOLDEN  # (count,)
+    if image_ids is None:
+        numbers = ops.arange(shape[0] * math.prod(shape[1:]), dtype="int32") * GOLDEN  # (count,)
+    else:
+        images = _scramble(ops.cast(image_ids, "int32") * GOLDEN)[:, None]  # (B, 1)
+        numbers = ops.bitwise_xor(images, ops.arange(shape[1], dtype="int32") * GOLDEN)  # (B, N)
     for part in (seed[0], seed[1]):
         numbers = _scramble(ops.bitwise_xor(numbers, part))
     numbers = ops.cast(ops.bitwise_and(numbers, 0xFFFFFF), "float32") / 2**24

@@ -15,7 +15,9 @@ BOX_POSITIVES = 0.25
 MASK_SIZE = 28
 
 
-def proposal_targets(anchors: Any, boxes: Any, is_object: Any, sizes: Any, seed: Any) -> tuple[Any, Any, Any, Any]:
+def proposal_targets(
+    anchors: Any, boxes: Any, is_object: Any, sizes: Any, seed: Any, image_ids: Any = None
+) -> tuple[Any, Any, Any, Any]:
     """Draws 256 anchors for each image, at most half of them positive.
 
     Args:
@@ -24,6 +26,7 @@ def proposal_targets(anchors: Any, boxes: Any, is_object: Any, sizes: Any, seed:
         is_object: `(B, N)`, false for padding.
         sizes: `(B, 2)` heights and widths of the images; anchors centred in the padding are not drawn as negatives.
         seed: `(2,)` integers.
+        image_ids: As for `draw_priorities`.
 
     Returns:
         `indices` `(B, 256)` of anchors, `targets` `(B, 256, 4)`, `is_positive` and `is_valid` `(B, 256)`.
@@ -31,7 +34,7 @@ def proposal_targets(anchors: Any, boxes: Any, is_object: Any, sizes: Any, seed:
     positive, negative, index = match_anchors(anchors, boxes, is_object)  # (B, A)
     centers = (anchors[:, :2] + anchors[:, 2:]) / 2
     inside = ops.all(centers[None] < ops.flip(sizes, axis=-1)[:, None], axis=-1)
-    priorities = draw_priorities(ops.shape(index), seed)
+    priorities = draw_priorities(ops.shape(index), seed, image_ids)
     indices, is_positive, is_valid = sample(
         positive, ops.logical_and(negative, inside), ANCHOR_SAMPLES, ANCHOR_POSITIVES, priorities
     )
@@ -49,6 +52,7 @@ def box_targets(
     is_object: Any,
     count: int,
     seed: Any,
+    image_ids: Any = None,
 ) -> dict[str, Any]:
     """Draws `count` proposals for each image, at most a quarter of them positive.
 
@@ -65,6 +69,7 @@ def box_targets(
         is_object: `(B, N)`, false for padding.
         count: Number of samples.
         seed: `(2,)` integers.
+        image_ids: As for `draw_priorities`.
 
     Returns:
         A dict of `"boxes"` `(B, count, 4)`, the samples, positive ones first; `"objects"` and `"classes"`, the
@@ -74,7 +79,8 @@ def box_targets(
     allowed = ops.concatenate([is_object, is_proposal], axis=1)
     objects = ops.broadcast_to(ops.arange(boxes.shape[1], dtype="int32"), ops.shape(is_object))
     names = ops.concatenate([objects, origins + boxes.shape[1]], axis=1)
-    priorities = gather(draw_priorities((ops.shape(names)[0], boxes.shape[1] + num_anchors), seed), names)
+    priorities = draw_priorities((ops.shape(names)[0], boxes.shape[1] + num_anchors), seed, image_ids)
+    priorities = gather(priorities, names)
     positive, negative, index = match_proposals(candidates, boxes, is_object)
     indices, is_positive, is_valid = sample(
         ops.logical_and(positive, allowed),

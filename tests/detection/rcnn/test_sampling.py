@@ -24,8 +24,9 @@ def murmur(count, seed):
     return np.array(numbers, "float32")
 
 
-def draw(shape, seed):
-    return ops.convert_to_numpy(draw_priorities(shape, ops.convert_to_tensor(np.array(seed))))
+def draw(shape, seed, image_ids=None):
+    image_ids = None if image_ids is None else ops.convert_to_tensor(np.array(image_ids, "int32"))
+    return ops.convert_to_numpy(draw_priorities(shape, ops.convert_to_tensor(np.array(seed)), image_ids))
 
 
 def call(positive, negative, count, fraction, priorities):
@@ -64,14 +65,22 @@ def test_priorities_take_keras_seeds():
     np.testing.assert_array_equal(draw((300,), large), murmur(300, [int(part) for part in large]))
 
 
-def test_priorities_are_spread_evenly():
-    drawn = draw((20, 5000), np.array([0, 1], "int32"))
+def test_priorities_belong_to_images():
+    """Those of an image are the same in any row of any batch, and differ from those of other images and seeds."""
+    whole, part = draw((3, 500), [3, 4], [90, 7, 581929]), draw((1, 500), [3, 4], [581929])
+    np.testing.assert_array_equal(part[0], whole[2])
+    assert np.mean(whole[0] == whole[1]) < 0.01 and np.mean(whole == draw((3, 500), [3, 5], [90, 7, 581929])) < 0.01
+
+
+@pytest.mark.parametrize("image_ids", [None, np.arange(1000, 1020)])
+def test_priorities_are_spread_evenly(image_ids):
+    drawn = draw((20, 5000), np.array([0, 1], "int32"), image_ids)
     assert drawn.min() >= 0 and drawn.max() < 1
     counts, _ = np.histogram(drawn, bins=100, range=(0, 1))
     assert np.abs(counts - 1000).max() < 5 * 1000**0.5  # five standard deviations
     assert len(np.unique(drawn)) > 0.99 * drawn.size
     assert np.abs(np.corrcoef(drawn)[~np.eye(20, dtype=bool)]).max() < 0.1  # images among each other
-    other = draw((20, 5000), np.array([0, 2], "int32"))
+    other = draw((20, 5000), np.array([0, 2], "int32"), image_ids)
     assert abs(np.corrcoef(drawn.reshape(-1), other.reshape(-1))[0, 1]) < 0.02
 
 
