@@ -50,14 +50,16 @@ class BatchPlan:
         first = tf.constant(self.first_step, tf.int64)
         return first if self.epochs is None else tf.where(tf.equal(epoch, self.epochs[0]), first, 0)
 
-    def training_images(self, convert: Callable, blank: tuple, epoch: Any) -> Any:
+    def training_images(self, convert: Callable, blank: tuple, epoch: Any, arrange: Callable | None = None) -> Any:
         """Returns a `tf.data.Dataset` of `(position, arrays, label)`: the shuffled images of an epoch in full batches.
 
         Which image has which position follows from the seed and the epoch, whatever is read before. The image after
         an unreadable one, in the order of the data set, comes in its place. `convert` and `blank` are those of
-        `ImageReader.images`.
+        `ImageReader.images`. `arrange` is a function from the epoch's samples to `(position, sample)` in the order that
+        they are to have; `position` may be a tuple of more than that.
         """
-        samples = self.reader.source.samples(self.indices, self.random(ORDER, epoch)).enumerate()
+        samples = self.reader.source.samples(self.indices, self.random(ORDER, epoch))
+        samples = samples.enumerate() if arrange is None else arrange(samples)
         samples = samples.take(self.steps * self.batch_size).skip(self.first_batch(epoch) * self.batch_size)
         return self.reader.images_or_others(self._of_shard(samples), convert, blank, following(self.indices))
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-ORDER, AUGMENT, MIX = range(3)  # what random numbers are drawn for
+ORDER, AUGMENT, MIX, RESIZE = range(4)  # what random numbers are drawn for
 
 
 def random_seed(seed: int, *numbers: Any) -> Any:
