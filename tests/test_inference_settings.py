@@ -104,16 +104,16 @@ def test_evaluation_looks_as_inference_does(tmp_path):
 
 @pytest.mark.no_backend
 def test_detect_uses_them():
-    """Of two photos the batch is as large as both need, in multiples of 32; boxes are in pixels of each."""
+    """Wide photos and high ones are different batches, padded to multiples of 32; boxes are in pixels of each."""
     model = Seen(SETTINGS["mask_rcnn"], one_box)
     tall = PHOTO.transpose(1, 0, 2)
     first, second = detect(model, [PHOTO, tall])  # 64 x 96 and 96 x 64
-    assert model.shapes == [(2, 96, 96, 3)] and first["names"] == ["dog"]
+    assert model.shapes == [(1, 64, 96, 3), (1, 96, 64, 3)] and first["names"] == ["dog"]
     np.testing.assert_allclose(first["boxes"], [[5, 2.5, 20, 15]])
     np.testing.assert_allclose(second["boxes"], [[5, 2.5, 20, 15]])
     detect(model, [PHOTO], image_size=(32, 48))
     detect(model, [PHOTO], shortest_edge=32)
-    assert model.shapes[1:] == [(1, 32, 48, 3), (1, 32, 64, 3)]
+    assert model.shapes[2:] == [(1, 32, 48, 3), (1, 32, 64, 3)]
     unknown = Seen(None, one_box)
     assert "names" not in detect(unknown, [PHOTO])[0] and unknown.shapes == [(1, 640, 640, 3)]
 

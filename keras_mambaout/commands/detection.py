@@ -21,7 +21,7 @@ from keras_mambaout.detection.evaluation import evaluate_detector
 from keras_mambaout.detection.inference import detect
 from keras_mambaout.detection.pictures import draw_examples
 from keras_mambaout.detection.predicted_masks import encode_masks, paste_masks
-from keras_mambaout.detection.recipe import InstanceSegmentationRecipe
+from keras_mambaout.detection.recipe import MULTI_SCALE, InstanceSegmentationRecipe
 from keras_mambaout.files import check_output_folder, save_picture
 from keras_mambaout.preprocessing.reading import load_image
 from keras_mambaout.visualization.detections import draw_detections
@@ -176,7 +176,11 @@ def evaluate(args: argparse.Namespace, model: keras.Model) -> None:
 
 def train(args: argparse.Namespace) -> None:
     """Train Mask R-CNN on labels in COCO's format."""
-    recipe = training.with_arguments(InstanceSegmentationRecipe.paper(args.model), args, image_size=args.image_size)
+    if args.multi_scale and args.image_size is not None:
+        raise ValueError("--multi-scale and --image-size are different ways to resize images: leave one of them out.")
+    scales = MULTI_SCALE if args.multi_scale else None
+    recipe = InstanceSegmentationRecipe.paper(args.model)
+    recipe = training.with_arguments(recipe, args, image_size=args.image_size, multi_scale=scales)
     if args.epochs is not None:
         milestones = tuple(max(1, round(epoch * args.epochs / recipe.epochs)) for epoch in recipe.milestones)
         recipe = dataclasses.replace(recipe, epochs=args.epochs, milestones=milestones)
@@ -209,6 +213,12 @@ def _add_training_arguments(parser):
         image_size="images are resized to fit in this many pixels (default: the short side is "
         f"{recipe.shortest_edge}, the long one at most {recipe.longest_edge})",
         paper=recipe,
+    )
+    parser.add_argument(
+        "--multi-scale",
+        action="store_true",
+        help=f"draw the short side of each training image from {MULTI_SCALE[0]}, {MULTI_SCALE[1]}, ..., "
+        f"{MULTI_SCALE[-1]} (default: {recipe.shortest_edge} for all)",
     )
     parser.add_argument(
         "--channels", type=values.CHANNELS, metavar="N", default=256, help="of the heads (default: %(default)s)"

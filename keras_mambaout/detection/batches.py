@@ -1,16 +1,20 @@
 """From the images of a data set to batches for a detector."""
 
+import dataclasses
+import functools
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_mambaout.data.batches import BatchPlan, finish
+from keras_mambaout.data.grouping import in_groups
 from keras_mambaout.data.resizing import PADDING_MARK, fill_padding, resize_image
 from keras_mambaout.data.seeds import AUGMENT
 from keras_mambaout.detection.annotations import Annotations
+from keras_mambaout.detection.buckets import EpochPlan, bucket_numbers
 from keras_mambaout.detection.label_masks import draw_box_masks, draw_masks
-from keras_mambaout.detection.resizing import ResizeRule, flip_sample
+from keras_mambaout.detection.resizing import ResizeRule, flip_sample, pad_sample, shrink_into
 
 BLANK = (np.zeros((1, 1, 3), "uint8"),)  # what stands in for an unreadable image
 
@@ -41,6 +45,7 @@ class Targets:
         self.signature = {
             "image_id": ("int32", ()),
             "size": ("int32", (2,)),
+            "bucket": ("int32", (2,)),
             "scale": ("float32", (2,)),
             "boxes": ("float32", (None, 4)),  # xyxy
             "classes": ("float32", (None,)),
@@ -48,13 +53,18 @@ class Targets:
         if masks:
             self.signature["masks"] = ("uint8", (None, mask_size, mask_size))  # (n, h, w) or (n, M, M)
 
-    def __call__(self, index: int) -> list[np.ndarray]:
-        image_id = int(self.image_ids[index])
+    def sizes(self, indices: np.ndarray) -> np.ndarray:
+        """Returns the original height and width of images of the source, `(n, 2)`."""
+        return np.array([self.annotations.size(image_id) for image_id in self.image_ids[indices].tolist()])
+
+    def __call__(self, index: int, edge: int, number: int) -> list[np.ndarray]:
+        """Returns the targets of an image of the source, for a short side and the number of a bucket."""
+        image_id, bucket = int(self.image_ids[index]), self.resize.buckets[number]
         original = self.annotations.size(image_id)
-        size = self.resize.resized(*original)
+        size = shrink_into(self.resize.resized(*original, int(edge)), bucket)
         scale = np.array(size, "float64") / original
         boxes, classes, rows = self.annotations.objects(image_id, self.max_boxes)
-        values = {"image_id": image_id, "size": size, "scale": scale, "classes": classes}
+        values = {"image_id": image_id, "size": size, "bucket": bucket, "scale": scale, "classes": classes}
         values["boxes"] = boxes * scale[[1, 0, 1, 0]]
         if self.masks:
             segmentations = [self.annotations.segmentation(row) for row in rows]
@@ -77,15 +87,31 @@ def training_batches(plan: BatchPlan, targets: Targets, flip: float, bounding_bo
     """
     import tensorflow as tf
 
+    index_of = plan.reader.source.index
+    draw = EpochPlan(
+        targets.sizes(plan.indices), plan.indices, len(targets.image_ids), targets.resize, plan.steps, plan.seed
+    )
+
     def one_epoch(epoch):
-        def prepare(position, arrays, index):
-            sample = _sample(targets, *arrays, index)
+        edges, buckets, batches = (
+            tf.ensure_shape(values, (None,)) for values in tf.numpy_function(draw, [epoch], [tf.int64] * 3)
+        )
+
+        def arrange(samples):
+            grouped = in_groups(samples, lambda sample: buckets[index_of(sample)], batches, plan.batch_size)
+            return grouped.enumerate().map(
+                lambda position, planned: ((position, edges[index_of(planned[1])], planned[0]), planned[1])
+            )
+
+        def prepare(where, arrays, index):
+            position, edge, bucket = where
+            sample = _sample(targets, *arrays, index, edge, bucket)
             if flip:
                 flipped = tf.random.stateless_uniform((), plan.random(AUGMENT, epoch, position)) < flip
                 sample = tf.cond(flipped, lambda: flip_sample(sample), lambda: dict(sample))
             return sample
 
-        images = plan.training_images(lambda image: (image,), BLANK, epoch)
+        images = plan.training_images(lambda image: (image,), BLANK, epoch, arrange)
         samples = images.map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         return _batch(samples, targets, plan.rows, bounding_box_format, sizes, training=True)
 
@@ -93,21 +119,30 @@ def training_batches(plan: BatchPlan, targets: Targets, flip: float, bounding_bo
 
 
 def evaluation_batches(plan: BatchPlan, targets: Targets, bounding_box_format: str, sizes: bool) -> Any:
-    """Returns a `tf.data.Dataset` of batches in order, without unreadable images, with ids and scales."""
+    """Returns a `tf.data.Dataset` of batches of all readable images, as `CocoDataset.batches` describes them."""
     import tensorflow as tf
 
-    images = plan.images(lambda image: (image,), BLANK)
-    samples = images.map(
-        lambda position, arrays, index: _sample(targets, *arrays, index), num_parallel_calls=tf.data.AUTOTUNE
-    )
-    return finish(_batch(samples, targets, plan.rows, bounding_box_format, sizes, training=False))
+    numbers = np.zeros(len(targets.image_ids), "int64")  # of the buckets
+    numbers[plan.indices] = bucket_numbers(targets.sizes(plan.indices), targets.resize)[:, 0]
+    buckets, edge = tf.constant(numbers), targets.resize.edges[0]
+
+    def batches(indices):
+        images = dataclasses.replace(plan, indices=indices).images(lambda image: (image,), BLANK)
+        samples = images.map(
+            lambda position, arrays, index: _sample(targets, *arrays, index, edge, buckets[index]),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+        return _batch(samples, targets, plan.rows, bounding_box_format, sizes, training=False)
+
+    parts = [batches(plan.indices[order]) for order in targets.resize.orders(numbers[plan.indices])]
+    return finish(functools.reduce(lambda first, second: first.concatenate(second), parts))
 
 
-def _sample(targets, image, index):
+def _sample(targets, image, index, edge, bucket):
     """Returns an image, resized, and its targets."""
     import tensorflow as tf
 
-    values = tf.numpy_function(targets, [index], [dtype for dtype, _ in targets.signature.values()])
+    values = tf.numpy_function(targets, [index, edge, bucket], [dtype for dtype, _ in targets.signature.values()])
     sample = {
         key: tf.ensure_shape(value, shape)
         for value, (key, (_, shape)) in zip(values, targets.signature.items(), strict=True)
@@ -119,10 +154,7 @@ def _batch(samples, targets, rows, bounding_box_format, sizes, training):
     """Returns batches of images and labels with ids: in training full ones, otherwise with scales."""
     import tensorflow as tf
 
-    dropped = ("size", "scale") if training else ("size",)
-
-    def pad(sample):
-        return targets.resize.round_up(sample, box_frames=targets.mask_size is not None)
+    dropped = ("size", "bucket", "scale") if training else ("size", "bucket")
 
     def finish_batch(batch):
         images = fill_padding(batch.pop("images"))  # (B, H, W, 3)
@@ -133,7 +165,10 @@ def _batch(samples, targets, rows, bounding_box_format, sizes, training):
         return images, {key: value for key, value in batch.items() if key not in dropped}
 
     shapes, values = _padding(targets)
-    samples = samples.map(pad, num_parallel_calls=tf.data.AUTOTUNE)
+    samples = samples.map(
+        lambda sample: pad_sample(sample, box_frames=targets.mask_size is not None),
+        num_parallel_calls=tf.data.AUTOTUNE,
+    )
     batches = samples.padded_batch(rows, shapes, values, drop_remainder=training)
     return batches.map(finish_batch, num_parallel_calls=tf.data.AUTOTUNE)
 
@@ -146,6 +181,7 @@ def _padding(targets):
         "boxes": ((rows, 4), -1.0),
         "classes": ((rows,), -1.0),
         "size": ((2,), np.int32(0)),
+        "bucket": ((2,), np.int32(0)),
         "scale": ((2,), 0.0),
         "image_id": ((), np.int32(0)),
     }

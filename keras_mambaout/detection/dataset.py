@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -15,12 +15,11 @@ from keras_mambaout.detection.batches import Targets, evaluation_batches, traini
 from keras_mambaout.detection.boxes import check_box_format
 from keras_mambaout.detection.image_folder import ImageFolder
 from keras_mambaout.detection.label_masks import draw_masks
-from keras_mambaout.detection.resizing import ResizeRule
+from keras_mambaout.detection.resizing import ResizeRule, flip_rate, short_sides
 from keras_mambaout.detection.tfds_boxes import TfdsPhotos, read_tfds
 from keras_mambaout.extras import import_extra
 
 logger = logging.getLogger(__name__)
-FLIP_RATE = 0.5
 
 
 class CocoDataset(ImageDataset):
@@ -175,6 +174,7 @@ class CocoDataset(ImageDataset):
         image_size: int | tuple[int, int] | None = None,
         shortest_edge: int | None = None,
         longest_edge: int = 1333,
+        multi_scale: Sequence[int] | None = None,
         pad_to_multiple: int = 32,
         flip: float | None = None,
         bounding_box_format: str = "xyxy",
@@ -186,15 +186,20 @@ class CocoDataset(ImageDataset):
         """Returns batches of images and labels, for `model.fit` on any backend.
 
         Images keep their aspect ratio and stand at the top left; the rest has ImageNet's mean
-        colour, which the models normalise to 0. Exactly one of `image_size` and `shortest_edge` says how
-        they are resized. With `image_size` all batches have one shape, so that JAX compiles once.
+        colour, which the models normalise to 0. Exactly one of `image_size` and `shortest_edge` says how they are
+        resized. With `image_size` all batches have one shape, so that JAX compiles once. With `shortest_edge` they have
+        six at most, the buckets: of 800 and 1333 these are 800 x 1088 (for 4:3), 800 x 1216 (for 3:2), 800 x 1344 and
+        the same upright. They follow from the edges, not from the images.
 
-        Without training all images come in the order of `image_ids`, and the last batch may be smaller. In training
-        images without objects are left out, and so is the incomplete last batch. Images are shuffled anew each epoch
-        and mirrored at random, both as a function of `seed` and the epoch's number. Unreadable images are left out:
-        without training the number of batches is therefore not known before (Keras then warns that the "input ran out
-        of data"); in training the next image of the data set comes in the place of one, so that an epoch always has
-        `steps_per_epoch` batches.
+        Without training all images come once, and the last batch may be smaller. With `image_size` they come in the
+        order of `image_ids`; with `shortest_edge` wide ones come before high ones, each in the order of their buckets,
+        and the last batch of each may be smaller. In training images without objects are left out, and so are those
+        that fill no batch. Images are shuffled anew each epoch and mirrored at random, both as a function of `seed` and
+        the epoch's number. With `shortest_edge` the images of a batch are of one bucket, which has its share of the
+        epoch's batches, rounded up or down at random; an image comes again where a bucket has too few. Unreadable
+        images are left out: without training the number of batches is therefore not known before (Keras then warns that
+        the "input ran out of data"); in training the next image of the data set comes in the place of one, so that an
+        epoch always has `steps_per_epoch` batches.
 
         Args:
             batch_size: Images in a batch, of all shards together.
@@ -208,9 +213,11 @@ class CocoDataset(ImageDataset):
                 `batch_size` must be a multiple of `count`.
             image_size: An integer or `(H, W)`; images are resized to fit in.
             shortest_edge: The short side of images, unless the long side would be more than
-                `longest_edge`, as in Mask R-CNN; a batch is as large as its largest image.
+                `longest_edge`, as in Mask R-CNN.
             longest_edge: See `shortest_edge`.
-            pad_to_multiple: With `shortest_edge`, what height and width of a batch are multiples of.
+            multi_scale: In training with `shortest_edge`, short sides that come in its place: one is drawn for each
+                image and epoch. There are six buckets at most for all of them.
+            pad_to_multiple: With `shortest_edge`, what heights and widths of buckets are multiples of.
             flip: Probability of mirroring; default 0.5 in training.
             bounding_box_format: Format of the boxes, one of `detection.boxes.BOX_FORMATS`; relative
                 ones are relative to the padded images.
@@ -236,10 +243,11 @@ class CocoDataset(ImageDataset):
             ImportError: If TensorFlow, or pycocotools for masks, is not installed.
         """
         plan = self._plan(batch_size, training, seed, epochs, first_step, shard)
-        resize = ResizeRule(image_size, shortest_edge, longest_edge, pad_to_multiple)
+        edges = short_sides(shortest_edge, longest_edge, multi_scale, training)
+        resize = ResizeRule(image_size, edges, longest_edge, pad_to_multiple)
         check_positive_integer("max_boxes", max_boxes)
         check_box_format(bounding_box_format)
-        flip = _flip_rate(flip, training)
+        flip = flip_rate(flip, training)
         if mask_size is not None and not masks:
             raise ValueError(f"`mask_size` is the size of masks: use `masks=True` with it, got {mask_size!r} alone.")
         if masks:
@@ -276,13 +284,3 @@ class CocoDataset(ImageDataset):
                 max_boxes,
                 np.max(counts),
             )
-
-
-def _flip_rate(flip, training):
-    if flip is None:
-        return FLIP_RATE if training else 0.0
-    if isinstance(flip, bool) or not isinstance(flip, (int, float)) or not 0 <= flip <= 1:
-        raise ValueError(f"`flip` must be a probability, a number from 0 to 1, got {flip!r}.")
-    if flip and not training:
-        raise ValueError(f"`flip` is for training: boxes on mirrored images do not map back, got {flip!r}.")
-    return float(flip)

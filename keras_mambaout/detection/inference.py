@@ -37,8 +37,8 @@ def detect(
             and `"sizes"`, the height and width of each without padding.
         photos: List of uint8 arrays `(H, W, 3)` of any sizes, as `load_image` returns them.
         image_size: Size that photos are resized to fit in, an integer or `(H, W)`.
-        shortest_edge: Instead of `image_size` the short side of the photos. Batches are as large as their largest
-            photo needs, and JAX compiles each size anew; `image_size` is one size.
+        shortest_edge: Instead of `image_size` the short side of the photos. Batches are of photos of one orientation,
+            padded to one of six sizes at most, the same as those of `CocoDataset.batches`.
         longest_edge: With `shortest_edge`, the most that the long side may be; 1333 by default.
         confidence_threshold: Detections below it are left out. The model leaves out those below its own.
         batch_size: Photos at a time.
@@ -68,21 +68,28 @@ def detect(
     rule = ResizeRule(**settings.options(image_size, shortest_edge, longest_edge))
     check_choice("masks", masks, MASK_FORMS)
     check_positive_integer("batch_size", batch_size)
-    found = []
-    for start in range(0, len(photos), batch_size):
-        chosen = photos[start : start + batch_size]
-        sizes = [rule.resized(*photo.shape[:2]) for photo in chosen]
-        padded = rule.padded(sizes)
-        inputs = np.stack([resize_and_pad(photo, size, padded) for photo, size in zip(chosen, sizes, strict=True)])
+    found = [None] * len(photos)
+    sizes = [rule.resized(*photo.shape[:2]) for photo in photos]
+    for places, bucket in _batches(rule, sizes, batch_size):
+        inputs = np.stack([resize_and_pad(photos[place], sizes[place], bucket) for place in places])
         if getattr(model, "takes_sizes", False):
-            inputs = {"images": inputs, "sizes": np.array(sizes, "int32")}
-        predictions = _to_numpy(model.predict_on_batch(inputs), bounding_box_format, padded)
-        for row, (photo, size) in enumerate(zip(chosen, sizes, strict=True)):
+            inputs = {"images": inputs, "sizes": np.array([sizes[place] for place in places], "int32")}
+        predictions = _to_numpy(model.predict_on_batch(inputs), bounding_box_format, bucket)
+        for row, place in enumerate(places):
             objects = {key: values[row] for key, values in predictions.items()}
-            found.append(_of_photo(objects, photo.shape[:2], size, confidence_threshold, masks))
+            found[place] = _of_photo(objects, photos[place].shape[:2], sizes[place], confidence_threshold, masks)
             if settings.class_names is not None:
-                found[-1]["names"] = [settings.class_names[index] for index in found[-1]["classes"]]
+                found[place]["names"] = [settings.class_names[index] for index in found[place]["classes"]]
     return found
+
+
+def _batches(rule, sizes, batch_size):
+    """Yields which photos of these resized sizes go through the model together, and at which size."""
+    numbers = [rule.bucket(size) for size in sizes]
+    for order in rule.orders(numbers):
+        for start in range(0, len(order), batch_size):
+            places = order[start : start + batch_size].tolist()
+            yield places, rule.buckets[numbers[places[-1]]]
 
 
 def _to_numpy(predictions, bounding_box_format, size):

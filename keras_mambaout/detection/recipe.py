@@ -9,10 +9,12 @@ from keras_mambaout.arguments import check_number, check_positive_integer
 from keras_mambaout.config import DENSE_PREDICTION_DROP_PATH_RATES
 from keras_mambaout.detection.dataset import CocoDataset
 from keras_mambaout.detection.evaluation import CocoMeanAveragePrecision
-from keras_mambaout.detection.resizing import ResizeRule
+from keras_mambaout.detection.resizing import ResizeRule, check_multi_scale
 from keras_mambaout.inference_settings import DetectionSettings
 from keras_mambaout.training.recipe import TrainingRecipe, check_steps
 from keras_mambaout.training.schedule import Warmup, milestones
+
+MULTI_SCALE = tuple(range(480, 801, 32))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,8 +41,10 @@ class InstanceSegmentationRecipe(TrainingRecipe):
         drop_path_rate: Stochastic depth of the backbone, in `[0, 1)`; pass it to `mask_rcnn`.
         shortest_edge: Short side of the images in pixels.
         longest_edge: The long side is at most this long.
+        multi_scale: Short sides that one is drawn from for each image in training, in the place of `shortest_edge`,
+            such as Swin's `range(480, 801, 32)` as a tuple. `None` for one scale.
         image_size: Instead of `shortest_edge` and `longest_edge` one size to fit in, an integer or `(H, W)`: batches
-            of one shape, which JAX compiles once. `None` for the edges.
+            of one shape, where the edges make up to six, each of which JAX compiles. `None` for the edges.
         flip: Probability of mirroring.
         max_boxes: Objects per image, the largest, that are learned from.
         mask_size: Side of their masks in the frames of their boxes.
@@ -70,6 +74,7 @@ class InstanceSegmentationRecipe(TrainingRecipe):
     warmup_learning_rate: float = 1e-7
     shortest_edge: int = 800
     longest_edge: int = 1333
+    multi_scale: tuple[int, ...] | None = None
     image_size: int | tuple[int, int] | None = None
     flip: float = 0.5
     max_boxes: int = 100
@@ -87,6 +92,13 @@ class InstanceSegmentationRecipe(TrainingRecipe):
         check_number("warmup_steps", self.warmup_steps)
         check_number("flip", self.flip, 1.0)
         ResizeRule(**self.resizing)
+        if self.multi_scale is not None:
+            if self.image_size is not None:
+                raise ValueError(
+                    "`multi_scale` has short sides and `image_size` one size: leave one of them out, got "
+                    f"multi_scale={self.multi_scale!r} and image_size={self.image_size!r}."
+                )
+            object.__setattr__(self, "multi_scale", check_multi_scale(self.multi_scale, self.longest_edge))
 
     @property
     def resizing(self) -> dict[str, Any]:
@@ -105,12 +117,12 @@ class InstanceSegmentationRecipe(TrainingRecipe):
 
     @property
     def training_options(self) -> dict[str, Any]:
-        """Images with their sizes, mirrored at random, and their objects with masks."""
-        return {**self.validation_options, "flip": self.flip}
+        """Images with their sizes, mirrored and scaled at random, and their objects with masks."""
+        return {**self.validation_options, "flip": self.flip, "multi_scale": self.multi_scale}
 
     @property
     def validation_options(self) -> dict[str, Any]:
-        """The same without mirroring. They give the losses; AP is measured by what `callbacks` returns."""
+        """The same, not mirrored and at one scale. They give the losses; AP is measured by what `callbacks` returns."""
         masks = {"masks": True, "mask_size": self.mask_size, "max_boxes": self.max_boxes}
         return {**self.resizing, **masks, "sizes": True}
 

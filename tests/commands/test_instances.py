@@ -25,6 +25,8 @@ from keras_mambaout.detection import (
     format_coco_metrics,
     mask_rcnn,
 )
+from keras_mambaout.detection.recipe import MULTI_SCALE
+from keras_mambaout.detection.resizing import ResizeRule
 from keras_mambaout.models.saved import load_model
 
 SMALL = {"proposals": 10, "box_samples": 8, "max_detections": 5}
@@ -169,6 +171,13 @@ def test_train(dataset, tmp_path, monkeypatch, capsys):
     assert "2 training images" not in capsys.readouterr().out  # as many as a preview shows, whatever the batch
 
 
+def test_preview_at_several_scales(dataset, tmp_path):
+    command = ["train", "instances", "--annotations", str(dataset[0]), "--images", str(dataset[1]), "--multi-scale"]
+    assert main([*command, "--preview", str(tmp_path / "batch.png")]) == 0
+    height, width = np.asarray(Image.open(tmp_path / "batch.png")).shape[:2]
+    assert (height // 4, width) in ResizeRule(shortest_edge=MULTI_SCALE).buckets, "four images, one above the other"
+
+
 def test_errors_of_training_are_one_line(dataset, tmp_path, capsys):
     command = ["train", "instances", "--model", "mambaout_test", "--output", str(tmp_path / "run")]
     command += ["--annotations", str(dataset[0]), "--images", str(dataset[1])]
@@ -178,6 +187,7 @@ def test_errors_of_training_are_one_line(dataset, tmp_path, capsys):
             ["--preview", str(tmp_path / "x.png"), "--resume"],
             "--preview does not train, so there is nothing to --resume",
         ),
+        (["--multi-scale", "--image-size", "64"], "--multi-scale and --image-size are different ways"),
         (["--val-images", str(dataset[1])], "--val-images needs --val-annotations"),
     ):
         assert main([*command, *options, "--weights", "none"]) == 1

@@ -50,15 +50,21 @@ def test_letterbox_of_height_and_width(dataset):
 
 
 def test_short_side(dataset):
-    # 40 x 60: 20 / 40 would make 30 of the long side, so 24 / 60; 50 x 30: 24 / 50, 14.4 rounded 14; 32 x 32: 20
-    images, labels = first(dataset, shortest_edge=20, longest_edge=24, pad_to_multiple=1, batch_size=3)
-    assert images.shape == (3, 24, 24, 3)
-    np.testing.assert_allclose(labels["scale"], [[0.4, 0.4], [24 / 50, 14 / 30], [20 / 32, 20 / 32]], rtol=1e-6)
+    # 40 x 60: 20 / 40 would make 30 of the long side, so 24 / 60; 32 x 32 and 40 x 40: 20; 50 x 30: 24 / 50, 14.4
+    # rounded 14. The high one comes last
+    arguments = {"shortest_edge": 20, "longest_edge": 24, "pad_to_multiple": 1, "batch_size": 3}
+    batches = list(dataset.batches(**arguments).as_numpy_iterator())
+    assert [images.shape for images, _ in batches] == [(3, 20, 24, 3), (1, 24, 16, 3)]
+    scale = np.concatenate([labels["scale"] for _, labels in batches])
+    expected = [[0.4, 0.4], [20 / 32, 20 / 32], [0.5, 0.5], [24 / 50, 14 / 30]]
+    np.testing.assert_allclose(scale, expected, rtol=1e-6)
+    assert np.concatenate([labels["image_id"] for _, labels in batches]).tolist() == [7, 12, 20, 3]
+    images, labels = batches[0]
     np.testing.assert_allclose(labels["boxes"][0, 0], [2.4, 1.6, 14.4, 9.6], rtol=1e-6)
-    np.testing.assert_allclose(images[0, 16:], np.broadcast_to(np.float32(PADDING_COLOR), (8, 24, 3)))
+    np.testing.assert_allclose(images[0, 16:], np.broadcast_to(np.float32(PADDING_COLOR), (4, 24, 3)))
     np.testing.assert_allclose(images[0, :16], np.broadcast_to(np.float32(tiny_coco.GREY), (16, 24, 3)), atol=1e-3)
     shapes = [images.shape for images, _ in dataset.batches(shortest_edge=40, batch_size=1)]
-    assert shapes == [(1, 64, 64, 3), (1, 96, 64, 3), (1, 64, 64, 3), (1, 64, 64, 3)]  # 40 x 60, 67 x 40, 40 x 40
+    assert shapes == [(1, 64, 64, 3), (1, 64, 64, 3), (1, 64, 64, 3), (1, 96, 64, 3)]  # 40 x 60, 40 x 40, 67 x 40
 
 
 def test_masks(dataset):

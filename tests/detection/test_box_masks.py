@@ -34,13 +34,17 @@ def first(dataset, **arguments):
 
 @pytest.mark.parametrize("resize", [{"image_size": 64}, {"image_size": (33, 77)}, {"shortest_edge": 40}])
 def test_masks_do_not_depend_on_the_size_of_the_image(dataset, resize):
-    labels = first(dataset, batch_size=4, **resize)[1]
-    assert labels["masks"].shape == (4, 100, 8, 8) and labels["masks"].dtype == np.uint8
-    np.testing.assert_array_equal(labels["masks"][0, 0], l_shape(8))
-    np.testing.assert_array_equal(labels["masks"][0, 1], np.ones((8, 8)), "the part in the image of a box half outside")
+    batches = dataset.batches(4, **resize, masks=True, mask_size=8).as_numpy_iterator()
+    masks, ids = (
+        np.concatenate(parts) for parts in zip(*((y["masks"], y["image_id"]) for _, y in batches), strict=True)
+    )
+    masks = masks[[ids.tolist().index(image_id) for image_id in dataset.image_ids]]
+    assert masks.shape == (4, 100, 8, 8) and masks.dtype == np.uint8
+    np.testing.assert_array_equal(masks[0, 0], l_shape(8))
+    np.testing.assert_array_equal(masks[0, 1], np.ones((8, 8)), "the part in the image of a box half outside")
     columns = (np.arange(8) + 0.5) * 15 / 8 >= 10
-    np.testing.assert_array_equal(labels["masks"][1, 0], np.tile(columns, (8, 1)))
-    assert not labels["masks"][0, 2:].any() and not labels["masks"][1, 1:].any() and not labels["masks"][2:].any()
+    np.testing.assert_array_equal(masks[1, 0], np.tile(columns, (8, 1)))
+    assert not masks[0, 2:].any() and not masks[1, 1:].any() and not masks[2:].any()
 
 
 def test_masks_are_mirrored_with_the_images(dataset):
@@ -76,14 +80,18 @@ def test_they_are_crops_of_the_masks_of_images(coco128, flip):
 
 @pytest.mark.parametrize("training", [False, True])
 def test_sizes(dataset, training):
-    inputs, labels = first(dataset, shortest_edge=40, batch_size=2, sizes=True, training=training, seed=0)
-    assert sorted(inputs) == ["images", "sizes"] and "size" not in labels
-    assert inputs["images"].shape == (2, 96, 64, 3) and inputs["images"].dtype == np.float32
-    assert inputs["sizes"].dtype == np.int32 and sorted(inputs["sizes"].tolist()) == [[40, 60], [67, 40]]
-    shown = np.abs(inputs["images"] - PADDING_COLOR).max(-1) > 0.5
-    assert [(rows.any(1).sum(), rows.any(0).sum()) for rows in shown] == list(map(tuple, inputs["sizes"].tolist()))
-    plain = first(dataset, shortest_edge=40, batch_size=2, sizes=False)[0]
-    assert plain.shape == (2, 96, 64, 3)
+    arguments = {"shortest_edge": 40, "batch_size": 1, "training": training}
+    shapes = {}
+    for inputs, labels in dataset.subset([0, 1]).batches(**arguments, sizes=True).as_numpy_iterator():
+        assert sorted(inputs) == ["images", "sizes"] and "size" not in labels and "bucket" not in labels
+        assert inputs["images"].dtype == np.float32 and inputs["sizes"].dtype == np.int32
+        (size,) = map(tuple, inputs["sizes"].tolist())
+        shapes[size] = inputs["images"].shape
+        shown = np.abs(inputs["images"][0] - PADDING_COLOR).max(-1) > 0.5
+        assert (shown.any(1).sum(), shown.any(0).sum()) == size
+    assert shapes == {(40, 60): (1, 64, 64, 3), (67, 40): (1, 96, 64, 3)}
+    plain = next(dataset.subset([0]).batches(**arguments).as_numpy_iterator())[0]
+    assert plain.shape == (1, 64, 64, 3)
 
 
 def test_bad_mask_sizes(dataset):

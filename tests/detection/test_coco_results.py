@@ -78,6 +78,7 @@ def test_perfect_detections_on_real_labels(coco128, name, options):
         ids, scales, size = labels["image_id"], labels["scale"], images.shape[1:3]
         results += detections_to_results(predictions, ids, scales, coco128.category_ids, name, size)
     annotations = coco128.ground_truth["annotations"]
+    results.sort(key=lambda item: coco128.image_ids.index(item["image_id"]))  # which keeps the order in an image
     expected = {image_id: [] for image_id in coco128.image_ids}
     for item in annotations:
         if not item["iscrowd"]:

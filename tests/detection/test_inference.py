@@ -6,6 +6,7 @@ from pycocotools import mask as coder
 
 from keras_mambaout.detection import detect
 from keras_mambaout.detection.predicted_masks import paste_masks
+from keras_mambaout.detection.resizing import ResizeRule
 
 PHOTOS = [np.zeros((40, 80, 3), "uint8"), np.zeros((50, 20, 3), "uint8"), np.zeros((32, 32, 3), "uint8")]
 
@@ -48,6 +49,25 @@ def test_sizes_where_the_model_takes_them():
     assert [inputs["images"].shape for inputs in model.given] == [(2, 64, 48, 3), (1, 64, 48, 3)]
     sizes = np.concatenate([inputs["sizes"] for inputs in model.given])
     assert sizes.dtype == np.int32 and sizes.tolist() == [[24, 48], [64, 26], [48, 48]]
+
+
+def test_photos_of_one_bucket_are_together_and_come_back_in_order():
+    """Photos of many sizes: wide ones first, then high ones, from small buckets to large ones."""
+    sizes = [(40, 80), (50, 20), (32, 32), (60, 80), (80, 60), (64, 96), (30, 40), (90, 30), (20, 90), (41, 40)]
+    photos = [np.zeros((*size, 3), "uint8") for size in sizes]
+    model = Fake(takes_sizes=True)
+    found = detect(model, photos, shortest_edge=48, longest_edge=80, batch_size=2)
+    rule = ResizeRule(shortest_edge=48, longest_edge=80)
+    shapes = [inputs["images"].shape[1:3] for inputs in model.given]
+    assert set(shapes) <= set(rule.buckets)
+    given = [tuple(size) for inputs in model.given for size in inputs["sizes"].tolist()]
+    assert sorted(given) == sorted(rule.resized(*size) for size in sizes)
+    assert [rule.bucket(size) for size in given] == sorted(rule.bucket(size) for size in given)
+    for objects, size in zip(found, sizes, strict=True):
+        scale = np.divide(size, rule.resized(*size))[[1, 0, 1, 0]]
+        expected = np.clip([8.0, 4, 24, 20] * scale, 0, size[::-1] * 2)
+        np.testing.assert_allclose(objects["boxes"][0], expected, rtol=1e-6)
+        assert objects["masks"].shape[1:] == size
 
 
 def test_masks_as_large_as_the_photos():

@@ -46,11 +46,22 @@ def test_the_papers_learning_rates():
         ({"flip": 2}, "`flip`"),
         ({"mask_size": None}, "`mask_size`"),
         ({"longest_edge": 700}, "`longest_edge` must be at least `shortest_edge`"),
+        ({"multi_scale": (480, 1400)}, "`multi_scale` must be a tuple of short sides"),
+        ({"multi_scale": (480, 800), "image_size": 640}, "leave one of them out"),
     ],
 )
 def test_numbers_are_checked(numbers, message):
     with pytest.raises(ValueError, match=message):
         InstanceSegmentationRecipe(**numbers)
+
+
+@pytest.mark.no_backend
+def test_several_scales_are_for_training_only():
+    recipe = InstanceSegmentationRecipe(multi_scale=[480, 800])
+    assert recipe.training_options["multi_scale"] == recipe.multi_scale == (480, 800)
+    assert "multi_scale" not in {**recipe.validation_options, **recipe.resizing}
+    assert recipe.resizing["shortest_edge"] == 800
+    assert InstanceSegmentationRecipe.paper("mambaout_tiny").multi_scale is None
 
 
 @pytest.mark.no_backend

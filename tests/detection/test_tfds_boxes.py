@@ -221,10 +221,13 @@ def test_training(coco):
     assert [classes_of(again) for _ in range(6)] == epochs
 
 
-def test_an_epoch_is_a_function_of_seed_and_number(data_folder):
-    """24 of 40 images have objects; they come from two files, mirrored or not."""
+@pytest.mark.parametrize(
+    "resizing", [{"image_size": 70}, {"shortest_edge": 40, "longest_edge": 80, "multi_scale": (24, 40)}]
+)
+def test_an_epoch_is_a_function_of_seed_and_number(data_folder, resizing):
+    """24 of 40 images have objects; they come from two files, mirrored or not, of one size or of the buckets'."""
     many = CocoDataset.from_tfds("tiny_many", data_dir=data_folder)
-    arguments = {"batch_size": 6, "image_size": 70, "training": True, "seed": 4}
+    arguments = {"batch_size": 6, "training": True, "seed": 4, **resizing}
 
     def read(**options):
         batches = many.batches(**arguments, **options).as_numpy_iterator()

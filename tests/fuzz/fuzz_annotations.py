@@ -95,7 +95,7 @@ def drawn(dataset):
             assert repr(os.path.dirname(dataset._source.paths[index]))[:-1] in str(error), f"which image? {error}"
             continue
         targets = Targets(dataset._annotations, np.array(dataset.image_ids), rule, masks, 28, 100)
-        values = dict(zip(targets.signature, targets(index), strict=True))
+        values = dict(zip(targets.signature, targets(index, 0, 0), strict=True))
         for row, item in enumerate(dataset.ground_truth["annotations"][i] for i in rows):
             entry = [dataset.class_names[objects["classes"][row]], objects["boxes"][row].tolist()]
             entry += [objects["masks"][row].tobytes(), values["masks"][row].tobytes()] if masks else []
