@@ -52,10 +52,9 @@ def evaluation_batches(plan: BatchPlan, crop: Callable, size: int, classes: int 
         images = _parallel(plan.images(convert, _blank(size)), _image_and_label)
         return finish(_batch(images, plan.rows, size, classes, full=False))
     weight = np.float32(plan.steps * plan.batch_size / len(plan.indices))
-    images = plan.marked_images(convert, _blank(size))
+    images = plan.full_images(convert, _blank(size))
     images = images.map(lambda position, arrays, label, readable: (*arrays, label, tf.where(readable, weight, 0.0)))
-    filler = tf.data.Dataset.from_tensors((*_blank(size), np.int64(0), np.float32(0))).repeat()
-    batches = _batch(images.concatenate(filler).take(plan.steps * plan.rows), plan.rows, size, classes)
+    batches = _batch(images, plan.rows, size, classes)
     return finish(batches.apply(tf.data.experimental.assert_cardinality(plan.steps)))
 
 

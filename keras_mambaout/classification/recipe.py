@@ -77,7 +77,6 @@ class ClassificationRecipe(TrainingRecipe):
 
     monitor = "val_accuracy"
     drop_path_rates = CLASSIFICATION_DROP_PATH_RATES
-    several_devices = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

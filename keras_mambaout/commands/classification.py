@@ -145,7 +145,6 @@ def train(args: argparse.Namespace) -> None:
         PREVIEW_IMAGES,
         METRICS,
         weights,
-        args.devices,
     )
 
 
@@ -163,9 +162,6 @@ def _add_training_arguments(parser):
         image_size="side of the images in pixels (default: 224)",
         finetune=ClassificationRecipe.finetune("mambaout_tiny"),
         paper=ClassificationRecipe.paper("mambaout_tiny"),
-    )
-    parser.add_argument(
-        "--devices", type=values.devices, default="auto", help="how many, or auto for all (default: %(default)s)"
     )
 
 

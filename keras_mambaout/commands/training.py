@@ -1,7 +1,6 @@
 """What the trainings of all tasks have in common: their options, and the run from the first line to the last."""
 
 import argparse
-import contextlib
 import dataclasses
 import hashlib
 import os
@@ -14,7 +13,7 @@ import numpy as np
 from keras_mambaout.commands import values
 from keras_mambaout.files import save_picture
 from keras_mambaout.training.checkpoints import Backup
-from keras_mambaout.training.distribution import Devices, distribute
+from keras_mambaout.training.distribution import distribute
 from keras_mambaout.training.recipe import TrainingRecipe
 from keras_mambaout.training.run import train
 from keras_mambaout.training.run_folder import BACKUP_FOLDER
@@ -83,6 +82,13 @@ def add_arguments(parser: argparse.ArgumentParser, weights: str, image_size: str
         metavar="MOMENTUM",
         help="average the weights, with momentum %(const)s if none is given (default: no average)",
     )
+    parser.add_argument(
+        "--devices",
+        type=values.devices,
+        default="auto",
+        metavar="N",
+        help="how many, or auto for all (default: %(default)s)",
+    )
     parser.add_argument("--precision", default="float32", choices=PRECISIONS, help="(default: %(default)s)")
     parser.add_argument("--seed", type=values.SEED, metavar="N", default=0, help="(default: %(default)s)")
     parser.add_argument(
@@ -126,7 +132,6 @@ def run(
     preview_images: int,
     metrics: Mapping[str, str],
     weights: str = "imagenet",
-    devices: str | None = None,
 ) -> None:
     """Runs a training and prints what it does; with `--preview` draws a batch and does not train.
 
@@ -139,7 +144,6 @@ def run(
         preview_images: How many images `--preview` draws.
         metrics: What is printed of each metric in the logs of `fit`: `{name: format of its line}`.
         weights: What the model starts from without `--weights`.
-        devices: As for `distribute`; `None` for tasks that train on one device.
     """
     if args.preview and args.resume:
         raise ValueError("--preview does not train, so there is nothing to --resume: leave one of them out.")
@@ -152,7 +156,7 @@ def run(
         count = len(keras.tree.flatten(batch)[0])
         print(f"{count} training images as the model gets them: {args.preview}. Nothing was trained.")
         return
-    with contextlib.nullcontext(Devices()) if devices is None else distribute(devices) as used:
+    with distribute(args.devices) as used:
         data, val_data = load_data()
         keras.utils.set_random_seed(args.seed)
         model = make_model(data.num_classes)
@@ -174,8 +178,9 @@ def run(
             )
         except KeyboardInterrupt:
             raise KeyboardInterrupt(_kept(args.output)) from None
+        unreadable = used.collect(lambda: [part.unreadable for part in (val_data, data)])
         if used.chief:
-            _report(history, metrics, data, val_data, args.output)
+            _report(history, metrics, data, val_data, unreadable, args.output)
 
 
 def _weights(weights):
@@ -207,11 +212,14 @@ def _count(number, what):
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def _report(history, metrics, data, val_data, output):
-    for name, part in {id(val_data): ("validation", val_data), id(data): ("training", data)}.values():
-        if part.unreadable:
-            print(f"{len(part.unreadable)} of {len(part)} images for {name} are unreadable and were left out:")
-            print("\n".join(f"  {image}" for image in part.unreadable))
+def _report(history, metrics, data, val_data, unreadable, output):
+    """Prints what came out; `unreadable` are the names of images for validation and training, of each process."""
+    of_both = [sorted(set().union(*names)) for names in zip(*unreadable, strict=True)]
+    parts = zip(("validation", "training"), (val_data, data), of_both, strict=True)
+    for name, part, names in {id(part): (name, part, names) for name, part, names in parts}.values():
+        if names:
+            print(f"{len(names)} of {len(part)} images for {name} are unreadable and were left out:")
+            print("\n".join(f"  {image}" for image in names))
     for name, line in metrics.items():
         logged = history[name]
         best = max(range(len(logged)), key=logged.__getitem__)

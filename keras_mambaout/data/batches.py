@@ -65,11 +65,24 @@ class BatchPlan:
 
     def images(self, convert: Callable, blank: tuple) -> Any:
         """Returns a `tf.data.Dataset` of `(position, arrays, label)`: the readable images in order."""
-        images = self.marked_images(convert, blank).filter(lambda position, arrays, label, readable: readable)
+        images = self._marked_images(convert, blank).filter(lambda position, arrays, label, readable: readable)
         return images.map(lambda position, arrays, label, readable: (position, arrays, label))
 
-    def marked_images(self, convert: Callable, blank: tuple) -> Any:
-        """Returns all images in order, with `readable` as the last entry and `blank` for those that are not."""
+    def full_images(self, convert: Callable, blank: tuple) -> Any:
+        """Returns all images in order, in full batches: all shards have equally many of them.
+
+        `readable` is the last entry. There is `blank` for images that are not, and after the last one, with label 0.
+        """
+        import tensorflow as tf
+
+        images = self._marked_images(convert, blank)
+        rest = (tuple(map(tf.constant, blank)), tf.zeros((), images.element_spec[2].dtype), False)
+        count, (index, shards) = len(self.indices), self.shard
+        positions = tf.data.Dataset.range(count, count + -count % self.batch_size)
+        positions = positions.filter(lambda position: position % shards == index)
+        return images.concatenate(positions.map(lambda position: (position, *rest)))
+
+    def _marked_images(self, convert, blank):
         samples = self.reader.source.samples(self.indices).enumerate()
         return self.reader.images(self._of_shard(samples), convert, blank)
 

@@ -79,15 +79,18 @@ class ImageDataset:
         reference, label = self._source.find(self._place(index))
         return self._example(self._source.load(*reference), label)
 
-    def examples(self) -> Iterator[tuple[int, tuple[np.ndarray, Any]]]:
+    def examples(self, shard: tuple[int, int] = (0, 1)) -> Iterator[tuple[int, tuple[np.ndarray, Any]]]:
         """Yields the index of each readable image, in order, and what `load` returns for it.
 
+        Args:
+            shard: `(index, count)`, for several processes: every `count`-th image, from `index`.
+
         Raises:
-            ValueError: At the end, if no image is readable.
+            ValueError: At the end, if no image is readable; not for one of several shards, as others may have some.
         """
-        readable = False
-        for index, place in enumerate(self._indices.tolist()):
-            reference, label = self._source.find(place)
+        readable = shard[1] > 1
+        for index in range(shard[0], len(self), shard[1]):
+            reference, label = self._source.find(int(self._indices[index]))
             loaded = self._reader.read(reference, lambda loaded: loaded)
             if loaded is not None:
                 readable = True
@@ -157,6 +160,14 @@ class ImageDataset:
         indices = self._training_indices() if training else self._indices
         epochs = None if epochs is None else tuple(epochs)
         return BatchPlan(self._reader, indices, batch_size, steps, seed, epochs, first_step, tuple(shard))
+
+
+def check_full(full: Any, training: bool) -> None:
+    """Checks whether batches may be filled up with images that do not count, which those for training are not."""
+    if not isinstance(full, bool):
+        raise ValueError(f"`full` must be True or False, got {full!r}.")
+    if full and training:
+        raise ValueError("`full` is not for training, whose batches are full of images that count: leave it out.")
 
 
 def _is_integer(value):

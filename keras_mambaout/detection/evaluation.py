@@ -16,6 +16,7 @@ from keras_mambaout.detection.resizing import ResizeRule
 from keras_mambaout.extras import progress_bar
 from keras_mambaout.files import check_folder, write_text
 from keras_mambaout.inference_settings import DetectionSettings, settings_of
+from keras_mambaout.training.distribution import Devices
 
 
 def evaluate_detector(
@@ -28,6 +29,7 @@ def evaluate_detector(
     iou_type: str | Sequence[str] = "bbox",
     max_detections: int = 100,
     results: str | os.PathLike | None = None,
+    devices: Devices | None = None,
     verbose: str | int = "auto",
 ) -> dict[str, Any]:
     """Returns COCO's average precision of a detector on a data set.
@@ -40,7 +42,7 @@ def evaluate_detector(
             With an attribute `takes_sizes` that is true, it takes a dict of `"images"` and `"sizes"`,
             as `CocoDataset.batches(sizes=True)` has them.
         dataset: A `CocoDataset`.
-        batch_size: Images in a batch.
+        batch_size: Images in a batch, on all devices together.
         image_size: How images are resized: one of it and `shortest_edge`, as for `CocoDataset.batches`; by default as
             the model's `inference_settings` say, else to fit in 640 pixels.
         shortest_edge: See `image_size`.
@@ -48,6 +50,8 @@ def evaluate_detector(
         iou_type: `"bbox"`, or for models that return `"masks"` also `"segm"`, or both, `("bbox", "segm")`.
         max_detections: How many detections of an image and class count.
         results: JSON file to write the detections to, in COCO's format of results, as its evaluation server takes it.
+        devices: What `distribute` yields, for several devices or hosts: each process looks at its part of the images,
+            and all of them return the same. The model must be made under it.
         verbose: 1 shows a progress bar, 0 none, `"auto"` shows one if stdout is a terminal.
 
     Returns:
@@ -66,37 +70,53 @@ def evaluate_detector(
     print(metrics["bbox"]["AP"], metrics["segm"]["AP"])
     ```
     """
-    bounding_box_format = box_format_of(model)
+    box_format_of(model)
     iou_types = _iou_types(iou_type)
     _check_labels(dataset, iou_types)
     check_positive_integer("max_detections", max_detections)
     if results is not None:
         check_folder(results)
-    sizes = getattr(model, "takes_sizes", False)
     resizing = settings_of(model, DetectionSettings).options(image_size, shortest_edge, longest_edge)
-    batches = dataset.batches(batch_size, **resizing, sizes=sizes)
-    update = progress_bar(len(dataset), verbose, "image")
+    devices = devices or Devices()
+
+    def detect_part():
+        with devices.predicting(model):
+            return _detect(model, dataset, batch_size, resizing, "segm" in iou_types, devices, verbose)
+
+    parts = devices.collect(detect_part)
+    found, read = ([one for part in lists for one in part] for lists in zip(*parts, strict=True))
+    if len(read) < len(dataset):
+        missing = set(dataset.image_ids) - set(read)
+        dataset = dataset.subset([index for index, image_id in enumerate(dataset.image_ids) if image_id not in missing])
+    if results is not None and devices.chief:
+        write_text(json.dumps(found), results)
+    metrics = {name: measure(dataset.ground_truth, found, name, max_detections) for name in iou_types}
+    return metrics[iou_type] if isinstance(iou_type, str) else metrics
+
+
+def _detect(model, dataset, batch_size, resizing, masks, devices, verbose):
+    """Returns what a model finds in this process's part of the images, and their ids."""
+    sizes, shard = getattr(model, "takes_sizes", False), (devices.process, devices.processes)
+    batch_size = -(-batch_size // devices.processes) * devices.processes
+    batches = dataset.batches(batch_size, **resizing, sizes=sizes, shard=shard)
+    part = range(devices.process, len(dataset), devices.processes)
+    update = progress_bar(len(part), verbose if devices.chief else 0, "image")
     found, read = [], []
     for images, labels in batches.as_numpy_iterator():
         image_ids = labels["image_id"].tolist()
-        original_sizes = [dataset.image_size(image_id) for image_id in image_ids] if "segm" in iou_types else None
+        original_sizes = [dataset.image_size(image_id) for image_id in image_ids] if masks else None
         found += detections_to_results(
             _to_numpy(model.predict_on_batch(images)),
             image_ids,
             labels["scale"],
             dataset.category_ids,
-            bounding_box_format,
+            box_format_of(model),
             (images["images"] if sizes else images).shape[1:3],
             original_sizes,
         )
         read += image_ids
         update(len(read))
-    if len(read) < len(dataset):
-        dataset = dataset.subset([dataset.image_ids.index(image_id) for image_id in read])
-    if results is not None:
-        write_text(json.dumps(found), results)
-    metrics = {name: measure(dataset.ground_truth, found, name, max_detections) for name in iou_types}
-    return metrics[iou_type] if isinstance(iou_type, str) else metrics
+    return found, read
 
 
 class CocoMeanAveragePrecision(keras.callbacks.Callback):
@@ -114,6 +134,7 @@ class CocoMeanAveragePrecision(keras.callbacks.Callback):
         iou_type: `"bbox"`, or for models that return `"masks"` also `"segm"`, or both, `("bbox", "segm")`.
         every: Number of epochs from one evaluation to the next; the epochs in between have no such logs.
         prefix: What the names in the logs begin with.
+        devices: As for `evaluate_detector`; `train` passes on its own.
         verbose: As for `evaluate_detector`.
 
     Raises:
@@ -137,12 +158,14 @@ class CocoMeanAveragePrecision(keras.callbacks.Callback):
         iou_type: str | Sequence[str] = "bbox",
         every: int = 1,
         prefix: str = "val_",
+        devices: Devices | None = None,
         verbose: str | int = 0,
     ) -> None:
         super().__init__()
         ResizeRule(**DetectionSettings().options(image_size, shortest_edge, longest_edge))
         _iou_types(iou_type)
         self.dataset, self.every, self.prefix = dataset, check_positive_integer("every", every), prefix
+        self.devices = devices
         self.options = {
             "batch_size": check_positive_integer("batch_size", batch_size),
             "image_size": image_size,
@@ -158,7 +181,7 @@ class CocoMeanAveragePrecision(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         if (epoch + 1) % self.every == 0 and logs is not None:
-            metrics = evaluate_detector(self.model, self.dataset, **self.options)
+            metrics = evaluate_detector(self.model, self.dataset, **self.options, devices=self.devices)
             logs.update({f"{self.prefix}{name}": value for name, value in _flat(metrics).items()})
 
 

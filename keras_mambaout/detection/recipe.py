@@ -28,7 +28,7 @@ class InstanceSegmentationRecipe(TrainingRecipe):
 
     Args:
         epochs: Passes over the training images.
-        batch_size: Images per weight update, over all accumulated steps.
+        batch_size: Images per weight update, over all devices and accumulated steps.
         base_learning_rate: Highest learning rate at `base_batch_size`.
         base_batch_size: The batch size that `base_learning_rate` is meant for.
         milestones: Epochs after which the learning rate is divided by 10.

@@ -28,7 +28,8 @@ class LabelChecker(keras.callbacks.Callback):
     batch as they are read: a wrong batch ends the training after its step at the latest, in which the
     model ignores what is not a label. So the error is the same on every backend and the model
     keeps its weights (on JAX, an error raised inside a data set loses them). Other iterables, such
-    as PyTorch's DataLoader, are not checked.
+    as PyTorch's DataLoader, are not checked. (`Devices.feed` checks before it distributes batches to several
+    processes of TensorFlow: what it returns has its own checker, `label_checker`, whose error is raised here too.)
 
     Args:
         rule: A `LabelRule`.
@@ -45,6 +46,7 @@ class LabelChecker(keras.callbacks.Callback):
         super().__init__()
         self.rule = rule
         self.error: ValueError | None = None
+        self.checkers = [self]  # and those of data sets that were watched before
 
     def watch(self, x: Any, y: Any = None) -> tuple[Any, Any]:
         """Returns `x` and `y` for `fit`, either checked or to be checked as they are read."""
@@ -52,6 +54,9 @@ class LabelChecker(keras.callbacks.Callback):
             self.rule.check_shapes(x, y)
             self.rule.check(y)
             return x, y
+        if hasattr(x, "label_checker"):
+            self.checkers.append(x.label_checker)
+            return x, None
         if isinstance(x, keras.utils.PyDataset):
             return _WatchedDataset(x, self._look), None
         if hasattr(x, "__next__"):
@@ -62,8 +67,9 @@ class LabelChecker(keras.callbacks.Callback):
         return x, None
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        if self.error is not None:
-            raise self.error
+        for checker in self.checkers:
+            if checker.error is not None:
+                raise checker.error
 
     def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
         if self.error is not None and hasattr(self.model, "jax_state_sync"):

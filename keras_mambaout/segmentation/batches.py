@@ -10,7 +10,7 @@ from keras_mambaout.data.seeds import AUGMENT
 from keras_mambaout.segmentation.augmentation import SegmentationAugmentation, resize_labels, resized
 from keras_mambaout.segmentation.label_map_files import IGNORED
 
-BLANK = np.zeros((1, 1, 3), "uint8"), np.zeros((1, 1), "uint8")  # what stands in for an unreadable image
+BLANK = np.zeros((1, 1, 3), "uint8"), np.full((1, 1), IGNORED, "uint8")  # what stands in for an unreadable image
 
 
 def training_batches(
@@ -37,11 +37,14 @@ def training_batches(
     return plan.epoch_batches(one_epoch)
 
 
-def evaluation_batches(plan: BatchPlan, crop_size: int | None, sides: tuple[int, int]) -> Any:
-    """Returns a `tf.data.Dataset` of batches in order, of the centres of images or, without a size, whole ones."""
+def evaluation_batches(plan: BatchPlan, crop_size: int | None, sides: tuple[int, int], full: bool) -> Any:
+    """Returns a `tf.data.Dataset` of batches in order, of the centres of images or, without a size, whole ones.
+
+    They have the readable images or, `full`, as many as there are images in full batches, some of which do not count.
+    """
     import tensorflow as tf
 
-    def prepare(position, arrays, _):
+    def prepare(position, arrays, *_):
         image, labels = arrays
         size = resized(tf.shape(labels), sides)
         labels = resize_labels(labels, size)
@@ -51,8 +54,9 @@ def evaluation_batches(plan: BatchPlan, crop_size: int | None, sides: tuple[int,
         place = (size - part) // 2
         return tf.ensure_shape(resize_image(image, size, place, part), (None, None, 3)), tf.slice(labels, place, part)
 
-    samples = plan.images(tuple, BLANK).map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
-    return finish(_batch(samples, plan.rows, crop_size, full=False))
+    images = (plan.full_images if full else plan.images)(tuple, BLANK)
+    batches = _batch(images.map(prepare, num_parallel_calls=tf.data.AUTOTUNE), plan.rows, crop_size, full)
+    return finish(batches.apply(tf.data.experimental.assert_cardinality(plan.steps)) if full else batches)
 
 
 def _batch(samples, rows, crop_size, full):

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from keras_mambaout.arguments import check_choice, check_edges, check_positive_integer
-from keras_mambaout.data.dataset import ImageDataset
+from keras_mambaout.data.dataset import ImageDataset, check_full
 from keras_mambaout.segmentation.ade20k import ade20k_classes
 from keras_mambaout.segmentation.augmentation import SegmentationAugmentation
 from keras_mambaout.segmentation.batches import evaluation_batches, training_batches
@@ -123,6 +123,7 @@ class SegmentationDataset(ImageDataset):
         shortest_edge: int = 512,
         longest_edge: int = 2048,
         augmentation: SegmentationAugmentation | None = None,
+        full: bool = False,
     ) -> Any:
         """Returns batches of images and labels, for `model.fit` on any backend.
 
@@ -151,6 +152,9 @@ class SegmentationDataset(ImageDataset):
             shortest_edge: See above.
             longest_edge: See above.
             augmentation: For training, a `SegmentationAugmentation`; `None` is the paper's.
+            full: Whether all batches are full, also where images are unreadable, and their number is known: not for
+                training, whose batches always are. No pixel of what fills them up counts: all labels are 255. All
+                shards then have equally many batches, of the same images as on one device.
 
         Returns:
             A `tf.data.Dataset` of `(images, labels)`: float32 `(B, H, W, 3)`, RGB, 0-255, and int32 `(B, H, W)`.
@@ -163,12 +167,13 @@ class SegmentationDataset(ImageDataset):
         plan = self._plan(batch_size, training, seed, epochs, first_step, shard)
         _check_sizes(crop_size, shortest_edge, longest_edge, training)
         _check_augmentation(augmentation, training)
+        check_full(full, training)
         self.check()
         plan.reader.check(plan.indices)
         sides = (shortest_edge, longest_edge)
         if training:
             return training_batches(plan, crop_size, sides, augmentation or SegmentationAugmentation())
-        return evaluation_batches(plan, crop_size, sides)
+        return evaluation_batches(plan, crop_size, sides, full)
 
 
 def _check_numbers(name, numbers):

@@ -12,6 +12,7 @@ from keras_mambaout.inference_settings import SegmentationSettings
 from keras_mambaout.segmentation.dataset import SegmentationDataset
 from keras_mambaout.segmentation.inference import check_views, segment
 from keras_mambaout.segmentation.mean_iou import confusion_matrix, segmentation_metrics
+from keras_mambaout.training.distribution import Devices
 
 
 def evaluate_segmenter(
@@ -24,6 +25,7 @@ def evaluate_segmenter(
     longest_edge: int | None = None,
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
+    devices: Devices | None = None,
     verbose: str | int = "auto",
 ) -> dict[str, Any]:
     """Returns the metrics of ADE20K of a model on a data set.
@@ -34,13 +36,15 @@ def evaluate_segmenter(
     Args:
         model: A `UperNet`, or another model whose `predict_on_batch` returns logits `(B, H, W, classes)`.
         dataset: A `SegmentationDataset`.
-        batch_size: Windows at a time.
+        batch_size: Windows at a time, on all devices together.
         crop_size: As for `segment`.
         stride: As for `segment`.
         shortest_edge: As for `segment`.
         longest_edge: As for `segment`.
         scales: As for `segment`.
         flip: As for `segment`.
+        devices: What `distribute` yields, for several devices or hosts: each process looks at its part of the images,
+            and all of them return the same. The model must be made under it.
         verbose: 1 shows a progress bar, 0 none, `"auto"` shows one if stdout is a terminal.
 
     Returns:
@@ -58,14 +62,21 @@ def evaluate_segmenter(
     ```
     """
     _check_classes(model, dataset)
-    sizes = {"crop_size": crop_size, "stride": stride, "shortest_edge": shortest_edge, "longest_edge": longest_edge}
-    update = progress_bar(len(dataset), verbose, "image")
-    confusion = np.zeros((dataset.num_classes,) * 2, "int64")
-    for index, (image, labels) in dataset.examples():
-        (classes,) = segment(model, [image], **sizes, scales=scales, flip=flip, batch_size=batch_size)
-        confusion += confusion_matrix(labels, classes, dataset.num_classes)
-        update(index + 1)
-    return segmentation_metrics(confusion, dataset.class_names)
+    devices = devices or Devices()
+    views = {"crop_size": crop_size, "stride": stride, "shortest_edge": shortest_edge, "longest_edge": longest_edge}
+    views |= {"scales": scales, "flip": flip, "batch_size": -(-batch_size // devices.processes)}
+    update = progress_bar(len(dataset), verbose if devices.chief else 0, "image")
+
+    def segment_part():
+        confusion = np.zeros((dataset.num_classes,) * 2, "int64")
+        with devices.predicting(model):
+            for index, (image, labels) in dataset.examples((devices.process, devices.processes)):
+                (classes,) = segment(model, [image], **views)
+                confusion += confusion_matrix(labels, classes, dataset.num_classes)
+                update(index + 1)
+        return confusion
+
+    return segmentation_metrics(sum(devices.collect(segment_part)), dataset.class_names)
 
 
 class SegmentationMeanIoU(keras.callbacks.Callback):
@@ -84,6 +95,7 @@ class SegmentationMeanIoU(keras.callbacks.Callback):
         flip: As for `evaluate_segmenter`.
         every: Number of epochs from one evaluation to the next; the epochs in between have no such logs.
         prefix: What the names in the logs begin with.
+        devices: As for `evaluate_segmenter`; `train` passes on its own.
         verbose: As for `evaluate_segmenter`.
 
     Raises:
@@ -108,11 +120,13 @@ class SegmentationMeanIoU(keras.callbacks.Callback):
         flip: bool = False,
         every: int = 1,
         prefix: str = "val_",
+        devices: Devices | None = None,
         verbose: str | int = 0,
     ) -> None:
         super().__init__()
         check_views(SegmentationSettings().options(crop_size, stride, shortest_edge, longest_edge), scales)
         self.dataset, self.every, self.prefix = dataset, check_positive_integer("every", every), prefix
+        self.devices = devices
         self.options = {
             "batch_size": check_positive_integer("batch_size", batch_size),
             "crop_size": crop_size,
@@ -129,7 +143,7 @@ class SegmentationMeanIoU(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         if (epoch + 1) % self.every == 0 and logs is not None:
-            metrics = evaluate_segmenter(self.model, self.dataset, **self.options)
+            metrics = evaluate_segmenter(self.model, self.dataset, **self.options, devices=self.devices)
             logs.update({f"{self.prefix}{name}": value for name, value in metrics.items() if name != "classes"})
 
 

@@ -28,7 +28,7 @@ class SemanticSegmentationRecipe(TrainingRecipe):
     Args:
         epochs: Passes over the training images; 127 are 160,000 updates with the 20,210 images of ADE20K.
         iterations: Updates after which the learning rate is 0, at most those of all epochs.
-        batch_size: Images per weight update, over all accumulated steps.
+        batch_size: Images per weight update, over all devices and accumulated steps.
         base_learning_rate: Highest learning rate at `base_batch_size`.
         base_batch_size: The batch size that `base_learning_rate` is meant for.
         power: Of the polynomial; 1 is a straight line.
@@ -104,7 +104,7 @@ class SemanticSegmentationRecipe(TrainingRecipe):
     @property
     def validation_options(self) -> dict[str, Any]:
         """The centres of the images. They give the loss; mIoU is measured by what `callbacks` returns."""
-        return self.sizes
+        return {**self.sizes, "full": True}
 
     def inference_settings(self, data: SegmentationDataset) -> SegmentationSettings:
         """Returns the classes of a data set with their colours, and the sizes of images and windows."""

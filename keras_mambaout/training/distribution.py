@@ -3,10 +3,12 @@
 import contextlib
 import dataclasses
 import importlib
+import pickle
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
+import numpy as np
 
 ENGINES = {
     "jax": "keras_mambaout.training.jax_data_parallel",
@@ -62,6 +64,42 @@ class Devices:
         """A context for what only one process does with the model, such as saving it in the chief."""
         yield
 
+    @contextlib.contextmanager
+    def predicting(self, model: keras.Model) -> Iterator[None]:
+        """A context in which `model.predict_on_batch` is this process's own.
+
+        It takes batches of any size, divides them among the devices of this process, and does not wait for other
+        processes, which may predict more batches or fewer.
+
+        Args:
+            model: A built model that was made under `distribute`.
+        """
+        yield
+
+    def collect(self, measure: Callable[[], Any]) -> list[Any]:
+        """Calls a function in each process, and returns what it returned in each of them, in order, to all.
+
+        All processes must call this method. An error in one of them is raised in all.
+
+        Args:
+            measure: Function without arguments that returns what `pickle` can write.
+        """
+        if self.processes == 1:
+            return [measure()]
+        try:
+            result = measure()
+        except Exception as error:  # of any type: the others wait for a result
+            result = _Failed(error)
+        results = self._gather(result)
+        for result in results:
+            if isinstance(result, _Failed):
+                raise result.error
+        return results
+
+    def _gather(self, value):
+        """Returns this value of all processes, in order."""
+        raise NotImplementedError
+
     def _checked(self, batches):
         here = self.replicas // self.processes
         for spec in keras.tree.flatten(getattr(batches, "element_spec", ())):
@@ -72,6 +110,11 @@ class Devices:
                     f"use a multiple of {self.replicas}, or fewer devices."
                 )
         return batches
+
+
+@dataclasses.dataclass
+class _Failed:
+    error: Exception
 
 
 @contextlib.contextmanager
@@ -97,8 +140,8 @@ def distribute(devices: int | str = "auto") -> Iterator[Devices]:
 
     Yields:
         `Devices`, with `replicas`, `processes`, `process` and `chief`, and the methods that training calls:
-        `prepare(model)` after `compile`, `feed(make_batches)` for the data, and `alone()` around what only the chief
-        does.
+        `prepare(model)` after `compile`, `feed(make_batches)` for the data, `alone()` around what only the chief
+        does, and `predicting(model)` with `collect(measure)` for what each process measures on its part of the data.
 
     Raises:
         ValueError: If there are not that many devices, or the framework has to be started differently.
@@ -119,6 +162,41 @@ def distribute(devices: int | str = "auto") -> Iterator[Devices]:
     engine = importlib.import_module(ENGINES[keras.backend.backend()])
     with engine.data_parallel(_number(devices)) as distributed:
         yield distributed
+
+
+@contextlib.contextmanager
+def predicting_in_parts(model: keras.Model, count: int, predict: Callable[[Any], Any]) -> Iterator[None]:
+    """A context in which `model.predict_on_batch` is `predict`, of a multiple of `count` rows.
+
+    The last row is repeated where rows are missing.
+    """
+
+    def predict_on_batch(inputs):
+        rows = len(keras.tree.flatten(inputs)[0])
+
+        def fill_up(array):
+            return np.concatenate([array, np.repeat(array[-1:], -rows % count, axis=0)])
+
+        outputs = predict(keras.tree.map_structure(fill_up, inputs))
+        return keras.tree.map_structure(lambda output: np.asarray(output)[:rows], outputs)
+
+    model.predict_on_batch = predict_on_batch
+    try:
+        yield
+    finally:
+        del model.predict_on_batch
+
+
+def gather_pickled(value: Any, gather: Callable[[np.ndarray], np.ndarray]) -> list[Any]:
+    """Returns the values of all processes, by a function that gathers arrays of one shape: `(N,)` -> `(processes, N)`.
+
+    Arrays are int32, which all transports know.
+    """
+    data = pickle.dumps(value)
+    sizes = gather(np.array([len(data)], "int32"))[:, 0]
+    words = np.zeros(-(-int(sizes.max()) // 4), "int32")
+    words.view("uint8")[: len(data)] = np.frombuffer(data, "uint8")
+    return [pickle.loads(row.tobytes()[:size]) for row, size in zip(gather(words), sizes, strict=True)]
 
 
 def check_count(count: int | None, available: int, here: str = "on this host") -> int:

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import jax
 import keras
+import numpy as np
+from jax.experimental import multihost_utils
 
-from keras_mambaout.training.distribution import OUTSIDE, Devices, check_count
+from keras_mambaout.training.distribution import OUTSIDE, Devices, check_count, gather_pickled, predicting_in_parts
 
 PROCESSES = "KERAS_DISTRIBUTION_NUM_PROCESSES"
 ADDRESSES = "KERAS_DISTRIBUTION_JOB_ADDRESSES"
@@ -29,11 +31,15 @@ def data_parallel(count: int | None) -> Iterator[Devices]:
         auto_shard_dataset=False,
     )
     with distribution.scope():
-        yield _JaxDevices(len(used), processes, jax.process_index())
+        devices = _JaxDevices(len(used), processes, jax.process_index())
+        devices.local = [device for device in used if device.process_index == devices.process]
+        yield devices
 
 
 class _JaxDevices(Devices):
     """JAX itself compares the weights of all processes when variables are created or loaded."""
+
+    _predicting = None
 
     def prepare(self, model):
         if len(model.weights[0].value.sharding.device_set) != self.replicas:
@@ -48,6 +54,33 @@ class _JaxDevices(Devices):
             yield
         finally:
             keras.distribution.set_distribution(distribution)
+
+    @contextlib.contextmanager
+    def predicting(self, model):
+        """Runs `predict_step` on this process's devices, with the weights that they hold; Keras' is for all devices."""
+        mesh = jax.sharding.Mesh(np.array(self.local), ("batch",))
+        whole, split = (
+            jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*axes)) for axes in ((), ("batch",))
+        )
+        if self._predicting is not model:
+            self._predicting = model
+            self._run = jax.jit(lambda state, inputs: model.predict_step(state, (inputs,))[0])
+
+        def local(variable):
+            parts = [shard.data for shard in variable.value.addressable_shards]
+            return jax.make_array_from_single_device_arrays(tuple(variable.shape), whole, parts)
+
+        def predict(inputs):
+            variables = model.trainable_variables, model.non_trainable_variables
+            state = tuple([local(variable) for variable in those] for those in variables)
+            with self.alone():
+                return self._run(state, jax.device_put(inputs, split))
+
+        with predicting_in_parts(model, len(self.local), predict):
+            yield
+
+    def _gather(self, value):
+        return gather_pickled(value, multihost_utils.process_allgather)
 
 
 def _initialize():

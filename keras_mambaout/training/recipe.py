@@ -24,8 +24,8 @@ class TrainingRecipe(abc.ABC):
     """The base of recipes: all numbers of a training run, and the methods that `train` calls.
 
     A subclass adds its own numbers, `schedule`, `training_options`, `validation_options`, `inference_settings` and
-    `callbacks`, and says which log, the highest, `best.keras` is chosen by (`monitor`), what drop path the models of
-    the paper have (`drop_path_rates`), and whether it trains on several devices (`several_devices`).
+    `callbacks`, and says which log, the highest, `best.keras` is chosen by (`monitor`), and what drop path the models
+    of the paper have (`drop_path_rates`).
 
     The learning rate follows the batch size: `learning_rate = base_learning_rate * batch_size / base_batch_size`.
 
@@ -49,7 +49,6 @@ class TrainingRecipe(abc.ABC):
 
     monitor: ClassVar[str]
     drop_path_rates: ClassVar[dict[str, float]]
-    several_devices: ClassVar[bool] = False
 
     epochs: int
     batch_size: int

@@ -86,11 +86,6 @@ def train(
     """
     import_extra("tensorboard", "training")
     devices = devices or Devices()
-    if devices.replicas > 1 and not recipe.several_devices:
-        raise ValueError(
-            f"{type(recipe).__name__} trains on one device, got {devices.replicas}: use `devices=1`, with "
-            "`accumulate` for a batch that is too large for it."
-        )
     step_batch = recipe.step_batch_size(accumulate, devices.replicas)
     _check_classes(model, data, val_data)
     steps = data.steps_per_epoch(step_batch)
@@ -117,7 +112,7 @@ def train(
         devices.prepare(model)
         ema = keras.callbacks.SwapEMAWeights() if recipe.ema_momentum is not None else None
         own = [] if val_data is None else recipe.callbacks(val_data, step_batch)
-        measuring = _measuring(own, list(callbacks), ema)
+        measuring = _measuring(own, list(callbacks), ema, devices)
         writing = _writing(run, recipe.monitor, ema, devices, backup)
         if first < recipe.epochs:
             with whole_after(model), run.logged():
@@ -138,11 +133,14 @@ def train(
     return run.history.columns()
 
 
-def _measuring(own, given, ema):
-    """Returns the recipe's callbacks, or those given in their place, and the other ones given."""
+def _measuring(own, given, ema, devices):
+    """Returns the recipe's callbacks, or those given in their place, and the other ones given, told of the devices."""
     replaced = [callback for callback in own if any(isinstance(other, type(callback)) for other in given)]
     instead = [callback for callback in given if isinstance(callback, tuple(map(type, replaced)))]
     measuring = [callback for callback in own if callback not in replaced] + instead
+    for callback in [*measuring, *given]:
+        if getattr(callback, "devices", devices) is None:
+            callback.devices = devices
     if ema:
         measuring = [_OnAverages(callback, ema) for callback in measuring]
     return measuring + [callback for callback in given if callback not in instead]

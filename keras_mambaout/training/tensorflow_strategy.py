@@ -4,9 +4,12 @@ import contextlib
 import zlib
 from collections.abc import Iterator
 
+import keras
+import numpy as np
 import tensorflow as tf
 
-from keras_mambaout.training.distribution import OUTSIDE, Devices, check_count
+from keras_mambaout.models.label_checks import LabelChecker
+from keras_mambaout.training.distribution import OUTSIDE, Devices, check_count, gather_pickled, predicting_in_parts
 
 JOBS = ("chief", "worker")  # of TF_CONFIG, in the order of their indices
 UNABLE = {  # where Keras' optimizers fail on several devices, or compute other numbers than on one
@@ -41,6 +44,8 @@ def data_parallel(count: int | None) -> Iterator[Devices]:
 
 
 class _TensorFlowDevices(Devices):
+    _predicting, _label_rule = None, None
+
     def enter(self, strategy):
         self._strategy, self._scope = strategy, strategy.scope()
         self._scope.__enter__()
@@ -57,19 +62,30 @@ class _TensorFlowDevices(Devices):
                     f"With TensorFlow on several devices Keras cannot {reason}: do without it, use one device, or the "
                     "backend jax or torch."
                 )
+        self._label_rule = getattr(model, "label_rule", None)
         if self.processes > 1:
             self._check_weights(model)
 
     def feed(self, make_batches):
-        """Keras' `fit` splits the batches of one process itself, but not those of several."""
+        """Keras' `fit` splits the batches of one process itself, but not those of several.
+
+        Labels are checked here: nothing can be seen of batches that are distributed.
+        """
         if self.processes == 1:
             return super().feed(make_batches)
+        checker = None if self._label_rule is None else LabelChecker(self._label_rule)
 
         def for_devices(context):
             shard = context.input_pipeline_id, context.num_input_pipelines
-            return split_batches(self._checked(make_batches(shard)), self.replicas // self.processes)
+            batches = self._checked(make_batches(shard))
+            if checker is not None:
+                batches, _ = checker.watch(batches)
+            return split_batches(batches, self.replicas // self.processes)
 
-        return self._strategy.distribute_datasets_from_function(for_devices)
+        distributed = self._strategy.distribute_datasets_from_function(for_devices)
+        if checker is not None:
+            distributed.label_checker = checker
+        return distributed
 
     @contextlib.contextmanager
     def alone(self):
@@ -79,6 +95,35 @@ class _TensorFlowDevices(Devices):
             yield
         finally:
             self.enter(self._strategy)
+
+    @contextlib.contextmanager
+    def predicting(self, model):
+        """Runs `predict_step` on the devices of this process; Keras' function gathers from all processes."""
+        strategy, here = self._strategy, self.replicas // self.processes
+        if self._predicting is not model:
+            self._predicting = model
+            self._run = tf.function(lambda parts: strategy.run(model.predict_step, (parts,)), reduce_retracing=True)
+
+        def predict(inputs):
+            def part(context):
+                index = context.replica_id_in_sync_group % here
+                return keras.tree.map_structure(lambda array: tf.constant(np.split(array, here)[index]), inputs)
+
+            outputs = self._run(strategy.experimental_distribute_values_from_function(part))
+            return keras.tree.map_structure(
+                lambda *parts: np.concatenate(parts), *strategy.experimental_local_results(outputs)
+            )
+
+        with predicting_in_parts(model, here, predict):
+            yield
+
+    def _gather(self, value):
+        def gather(array):
+            here = self.replicas // self.processes  # each of them has the same
+            rows = self._strategy.experimental_distribute_values_from_function(lambda _: tf.constant(array[None]))
+            return self._strategy.gather(rows, axis=0).numpy()[::here]
+
+        return gather_pickled(value, gather)
 
     def _check_weights(self, model):
         """Compares checksums: all start with the weights of the first process, but each may have loaded others."""
@@ -92,15 +137,19 @@ class _TensorFlowDevices(Devices):
 
 class _MultiWorkerMirroredStrategy(tf.distribute.MultiWorkerMirroredStrategy):
     def reduce(self, reduce_op, value, axis):
-        """Takes whole batches and scalars with `axis=0`, as Keras passes them; TensorFlow's own fails on scalars.
+        """Takes whole batches, and scalars with `axis=0`, as Keras passes them.
+
+        TensorFlow's own fails on scalars, and on types that cannot be sent.
 
         See https://github.com/keras-team/keras/issues/20585.
         """
         reduce = super().reduce
 
         def reduce_one(part):
-            scalar = self.experimental_local_results(part)[0].shape.rank == 0
-            return reduce(reduce_op, part, None if scalar else axis)
+            first = self.experimental_local_results(part)[0]
+            if not first.dtype.is_floating and first.dtype not in (tf.int32, tf.int64):
+                return first  # such as masks, of which Keras only wants to know the shape
+            return reduce(reduce_op, part, axis if first.shape.rank else None)
 
         return tf.nest.map_structure(reduce_one, value)
 

@@ -10,6 +10,7 @@ import keras
 import torch
 import torch.distributed
 
+from keras_mambaout.layers.replicas import shared_step
 from keras_mambaout.training.distribution import Devices
 
 logger = logging.getLogger(__name__)
@@ -44,24 +45,32 @@ class _TorchDevices(Devices):
 
         - `train_step` is Keras' own, with the forward pass through `DistributedDataParallel`, which averages
           the gradients. It also gives all processes the weights of the first.
+        - In `train_step` and `test_step` the model's losses and statistics are those of the whole batch.
         - `get_metrics_result`, from which logs are made, sums the metrics over all processes.
-        - Each process draws its own dropout and drop path.
+        - Each process draws its own dropout and drop path, but the same from the model's `shared_generators`.
         """
         self.release()
         self._model = model
+        model.test_step = _shared(model.test_step)
         if model.trainable_variables:
-            model.train_step = _train_step(model)
+            model.train_step = _shared(_train_step(model))
         model.get_metrics_result = _metrics_result(model)
+        shared = {id(generator.state) for generator in getattr(model, "shared_generators", ())}
         for variable in model.non_trainable_variables:
-            if variable.name == "seed_generator_state":
+            if variable.name == "seed_generator_state" and id(variable) not in shared:
                 seed, counter = variable.numpy().tolist()
                 variable.assign([(seed + self.process * SEED_STEP) % 2**31, counter])
 
     def release(self):
         """Makes the prepared model an ordinary one again."""
         if self._model is not None:
-            for name in ("train_step", "get_metrics_result"):
+            for name in ("train_step", "test_step", "get_metrics_result"):
                 vars(self._model).pop(name, None)
+
+    def _gather(self, value):
+        values = [None] * self.processes
+        torch.distributed.all_gather_object(values, value)
+        return values
 
 
 class _Forward(torch.nn.Module):
@@ -87,6 +96,30 @@ def _train_step(model):
             del model.call
 
     return train_step
+
+
+def _shared(step):
+    """Returns a step whose losses and statistics are those of the whole batch."""
+
+    def step_of_all(data):
+        with shared_step(torch.distributed.get_world_size(), _Mean.apply):
+            return step(data)
+
+    return step_of_all
+
+
+class _Mean(torch.autograd.Function):
+    """The mean over processes, through which gradients flow to all of them."""
+
+    @staticmethod
+    def forward(context, x):
+        x = x.detach().clone(memory_format=torch.contiguous_format)
+        torch.distributed.all_reduce(x)
+        return x / torch.distributed.get_world_size()
+
+    @staticmethod
+    def backward(context, gradient):
+        return _Mean.forward(None, gradient)
 
 
 def _metrics_result(model):

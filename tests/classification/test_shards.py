@@ -46,7 +46,7 @@ def test_images_of_other_shards_are_not_read(fruit, monkeypatch, training):
     batches = fruit.batches(2, image_size=2, training=training, shard=(1, 2))
     paths = []
     monkeypatch.setattr(
-        "keras_mambaout.data.image_files.load_image", lambda path: paths.append(path) or load_image(path)
+        "keras_mambaout.data.image_files.decode_image", lambda path: paths.append(path) or load_image(path)
     )
     found = flat(batches)
     assert len(found) == 6

@@ -104,9 +104,10 @@ def test_help_names_the_tasks_of_an_option(command, capsys):
 
 
 COMMON = ["--model", "--weights", "--epochs", "--batch-size", "--accumulate", "--learning-rate", "--image-size"]
-COMMON += ["--drop-path", "--clip-norm", "--ema", "--precision", "--seed", "--strict", "--resume", "--preview"]
+COMMON += ["--drop-path", "--clip-norm", "--ema", "--devices", "--precision", "--seed", "--strict", "--resume"]
+COMMON.append("--preview")
 OWN = {
-    "classification": ["--data", "--data-dir", "--recipe", "--devices"],
+    "classification": ["--data", "--data-dir", "--recipe"],
     "instances": ["--annotations", "--images", "--val-annotations", "--val-images", "--invalid", "--channels"],
     "semantic": ["--data", "--images", "--labels", "--val-images", "--val-labels", "--classes", "--ignore-ids"],
 }

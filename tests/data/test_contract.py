@@ -6,6 +6,7 @@ import logging
 import os
 import types
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -292,6 +293,37 @@ def test_in_training_others_come_instead(case):
     told = np.concatenate([case.told_by(labels) for _, labels in whole])
     np.testing.assert_array_equal(told, [4 * (n // 4) if isinstance(case, Classification) else n for n in expected])
     assert case.dataset.unreadable == [case.paths[index] for index in instead]
+
+
+@pytest.mark.parametrize("kind", [Segmentation])
+def test_full_batches(kind, tmp_path):
+    """All shards have equally many, of the images of one device; what fills them up has no labels that count."""
+    case = kind(tmp_path)
+    spoil(case, 2)
+    options = {**case.options, "full": True, **({"sizes": True} if kind is Detection else {})}
+    whole = case.dataset.batches(4, **options)
+    assert whole.cardinality() == 2
+    whole = list(whole.as_numpy_iterator())
+    rows = [row for batch in whole for row in counts(*batch)]
+    assert np.flatnonzero(rows).tolist() == [0, 1, 3, 4, 5, 6] and len(rows) == 8
+    for index in range(2):
+        part = case.dataset.batches(4, **options, shard=(index, 2))
+        for batch, expected in zip(part.as_numpy_iterator(), whole, strict=True):
+            keras.tree.map_structure(
+                lambda found, wanted, index=index: np.testing.assert_array_equal(found, wanted[index::2]),
+                batch,
+                expected,
+            )
+    with pytest.raises(ValueError, match="`full` is not for training"):
+        case.dataset.batches(4, **{**options, "training": True})
+
+
+def counts(images, labels):
+    """Returns which rows of a batch have labels."""
+    if not isinstance(labels, dict):
+        return (labels != 255).any((1, 2))
+    assert (images["sizes"][(labels["classes"] < 0).all(1)] == 0).all()
+    return (labels["classes"] >= 0).any(1)
 
 
 def test_no_readable_image(case):

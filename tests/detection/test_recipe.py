@@ -11,7 +11,6 @@ import white
 
 from keras_mambaout.detection import CocoDataset, InstanceSegmentationRecipe, mask_rcnn
 from keras_mambaout.training import train
-from keras_mambaout.training.distribution import Devices
 
 SMALL = {"channels": 8, "proposals": 10, "box_samples": 8, "max_detections": 5}
 STEPS_OF_COCO = 7329  # 117,266 images with objects, 16 at a time
@@ -132,10 +131,3 @@ def test_labels_that_cannot_be_evaluated_end_a_run_before_it_begins(tmp_path):
     with pytest.raises(ValueError, match="'segm' needs 'segmentation'; 1 of 5 ground truth have none"):
         train(model, recipe, data, data, tmp_path / "run")
     assert int(model.optimizer.iterations) == 0
-
-
-def test_one_device(files):
-    model = mask_rcnn("mambaout_test", 2, weights=None, **SMALL)
-    data = CocoDataset.from_json(*files)
-    with pytest.raises(ValueError, match="InstanceSegmentationRecipe trains on one device, got 2"):
-        train(model, InstanceSegmentationRecipe(), data, devices=Devices(replicas=2))

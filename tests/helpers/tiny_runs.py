@@ -29,7 +29,7 @@ from keras_mambaout.training import checkpoints, history, run_folder
 
 EPOCHS = 2
 COMMON = ["--model", "mambaout_test", "--weights", "none", "--image-size", "32", "--batch-size", "2"]
-COMMON += ["--epochs", str(EPOCHS), "--drop-path", "0.1", "--learning-rate", "1e-3", "--resume"]
+COMMON += ["--epochs", str(EPOCHS), "--drop-path", "0.1", "--learning-rate", "1e-3", "--resume", "--devices", "1"]
 TASKS = ("classification", "instances", "semantic")
 DETECTOR = {"proposals": 10, "box_samples": 8, "max_detections": 5}
 WRITERS = (checkpoints, history, run_folder)  # modules that write the files of a run
@@ -48,7 +48,7 @@ def write_data(folder):
     images, maps, names = small_segmenter.write(parts["semantic"], [(40, 60)] * 4)
     (folder / "names.txt").write_text("\n".join(names))
     options = {
-        "classification": ["--data", parts["classification"], "--devices", "1", "--ema", "0.9"],
+        "classification": ["--data", parts["classification"], "--ema", "0.9"],
         "instances": ["--annotations", labels, "--images", photos, "--channels", "8"],
         "semantic": ["--images", images, "--labels", maps, "--classes", folder / "names.txt", "--channels", "8"],
     }

@@ -18,7 +18,6 @@ from keras_mambaout.segmentation import (
     evaluate_segmenter,
 )
 from keras_mambaout.training import train
-from keras_mambaout.training.distribution import Devices
 
 STEPS_OF_ADE20K = 1263  # 20,210 images, 16 at a time
 SMALL = {"epochs": 2, "batch_size": 2, "crop_size": 32, "shortest_edge": 40, "base_learning_rate": 1e-2}
@@ -133,11 +132,6 @@ def test_unreadable_images_are_left_out_or_end_the_run(data, tmp_path):
     with pytest.raises(ValueError, match=r"Unreadable images, with which a strict run ends: .*1\.png"):
         train(model, recipe, data, output=tmp_path / "strict", strict=True)
     assert not (tmp_path / "strict" / "last.keras").exists()
-
-
-def test_one_device(data):
-    with pytest.raises(ValueError, match="SemanticSegmentationRecipe trains on one device, got 2"):
-        train(scenes.create(num_classes=3), SemanticSegmentationRecipe(), data, devices=Devices(replicas=2))
 
 
 def test_classes_must_be_the_models(data, tmp_path):

@@ -1,22 +1,15 @@
 """Training on several devices and in several processes against training on one device."""
 
-import contextlib
-import json
-import os
-import socket
-import subprocess
-import sys
-
 import distribution_worker as worker
 import keras
 import numpy as np
 import pytest
+from several_processes import environments, run_in_processes
 
 from keras_mambaout.training.distribution import Devices, distribute
 
 BACKEND = keras.backend.backend()
 TOLERANCE = 1e-4
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "XLA_FLAGS": "--xla_backend_optimization_level=0"}  # compiles in less time
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +23,7 @@ def one_device(tmp_path_factory):
 @pytest.mark.skipif(BACKEND == "torch", reason="PyTorch has one process for each device")
 def test_several_devices(one_device, tmp_path):
     count = 4 if BACKEND == "jax" else 2
-    (result,) = train_in_processes([{}], count, tmp_path)
+    (result,) = run_in_processes(worker, [{}], count, tmp_path)
     assert result["devices"] == [count, 1, 0]
     assert result["shards"] == [[0, 1]]
     assert_same(result, one_device)
@@ -41,7 +34,7 @@ def test_several_devices(one_device, tmp_path):
 
 
 def test_several_processes(one_device, tmp_path):
-    results = train_in_processes(environments(2), 1, tmp_path)
+    results = run_in_processes(worker, environments(2), 1, tmp_path)
     for process, result in enumerate(results):
         assert result["devices"] == [2, 2, process]
         assert result["shards"] == [[process, 2]]
@@ -78,55 +71,6 @@ def assert_tensorflow_refuses(errors):
     names = [list(settings)[-1] for settings in worker.UNABLE] if BACKEND == "tensorflow" else []
     assert len(errors) == len(names)
     assert all(f"`{name}`" in error for name, error in zip(names, errors, strict=True))
-
-
-def train_in_processes(environments, devices, folder):
-    """Starts the worker with each environment at the same time; returns what each process found."""
-    arguments = [worker.__file__, str(devices), str(folder)]
-    if BACKEND == "torch":
-        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(len(environments))]
-        commands = [([*launcher, *arguments], {})]
-    else:
-        commands = [(arguments, environment) for environment in environments]
-    with contextlib.ExitStack() as stack:
-        started = []
-        for command, environment in commands:
-            process = subprocess.Popen(
-                [sys.executable, *command],
-                env={**os.environ, **ENVIRONMENT, **environment},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            stack.callback(process.kill)
-            started.append(process)
-        for process in started:
-            output, _ = process.communicate(timeout=300)
-            assert process.returncode == 0, output[-3000:]
-    return [json.loads((folder / f"{index}.json").read_text()) for index in range(len(environments))]
-
-
-def environments(count):
-    """Returns for each process the variables that tell its backend of the others."""
-    addresses = [f"127.0.0.1:{free_port()}" for _ in range(count)]
-    if BACKEND == "tensorflow":
-        cluster = {"worker": addresses}
-        tasks = [{"type": "worker", "index": index} for index in range(count)]
-        return [{"TF_CONFIG": json.dumps({"cluster": cluster, "task": task})} for task in tasks]
-    return [
-        {
-            "KERAS_DISTRIBUTION_JOB_ADDRESSES": ",".join(addresses),
-            "KERAS_DISTRIBUTION_NUM_PROCESSES": str(count),
-            "KERAS_DISTRIBUTION_PROCESS_ID": str(index),
-        }
-        for index in range(count)
-    ]
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def test_one_device_sets_nothing_up():

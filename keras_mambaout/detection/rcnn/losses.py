@@ -1,9 +1,14 @@
-"""The five losses of Mask R-CNN, each over the samples of the whole batch."""
+"""The five losses of Mask R-CNN, each over the samples of the whole batch.
+
+Where several devices share a batch, the samples of all count: the mean of what they return is the loss of the batch.
+"""
 
 from typing import Any
 
 import keras
 from keras import ops
+
+from keras_mambaout.layers.replicas import shared_count
 
 
 def proposal_losses(logits: Any, deltas: Any, targets: Any, is_positive: Any, is_valid: Any) -> tuple[Any, Any]:
@@ -22,7 +27,7 @@ def proposal_losses(logits: Any, deltas: Any, targets: Any, is_positive: Any, is
     Returns:
         The two losses, float32 scalars; 0 if there are no samples.
     """
-    samples = _count(is_valid)
+    samples = shared_count(is_valid)
     entropy = _binary_cross_entropy(logits, ops.cast(is_positive, "float32"))
     objectness = ops.sum(ops.where(is_valid, entropy, 0.0)) / samples
     return objectness, _box_loss(deltas, targets, is_positive) / samples
@@ -47,7 +52,7 @@ def box_losses(
     Returns:
         The two losses, float32 scalars; 0 if there are no samples.
     """
-    samples, num_classes = _count(is_valid), deltas.shape[-2]
+    samples, num_classes = shared_count(is_valid), deltas.shape[-2]
     labels = ops.where(is_positive, classes, num_classes)
     entropy = keras.losses.sparse_categorical_crossentropy(labels, ops.cast(logits, "float32"), from_logits=True)
     classification = ops.sum(ops.where(is_valid, entropy, 0.0)) / samples
@@ -70,7 +75,7 @@ def mask_loss(logits: Any, classes: Any, targets: Any, is_positive: Any) -> Any:
     """
     own = select_class(logits, ops.where(is_positive, classes, 0))
     entropy = ops.mean(_binary_cross_entropy(own, targets), axis=(-2, -1))  # (B, S)
-    return ops.sum(ops.where(is_positive, entropy, 0.0)) / _count(is_positive)
+    return ops.sum(ops.where(is_positive, entropy, 0.0)) / shared_count(is_positive)
 
 
 def select_class(masks: Any, classes: Any) -> Any:
@@ -86,7 +91,3 @@ def _box_loss(deltas, targets, is_positive):
 
 def _binary_cross_entropy(logits, targets):
     return ops.binary_crossentropy(targets, ops.cast(logits, "float32"), from_logits=True)
-
-
-def _count(flags):
-    return ops.maximum(ops.sum(ops.cast(flags, "float32")), 1.0)

@@ -23,6 +23,7 @@ from keras_mambaout.detection.rcnn.targets import box_targets, mask_targets, pro
 from keras_mambaout.detection.rows import gather
 from keras_mambaout.inference_settings import DetectionSettings
 from keras_mambaout.layers.composite import not_rematerialized, saved_dtype
+from keras_mambaout.layers.replicas import replica_share
 from keras_mambaout.models.dense_prediction import ALL_LEVELS, dense_prediction_backbone
 from keras_mambaout.models.mixins import InferenceSettingsMixin, LabelCheckMixin
 from keras_mambaout.serialization import serializable
@@ -182,6 +183,11 @@ class MaskRCNN(InferenceSettingsMixin, LabelCheckMixin, keras.Model):
 
     # === Training ===
 
+    @property
+    def shared_generators(self) -> tuple[keras.random.SeedGenerator, ...]:
+        """Generators that draw the same on all devices that share a batch: samples belong to images."""
+        return (self.seeds,)
+
     @not_rematerialized
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
@@ -221,7 +227,7 @@ class MaskRCNN(InferenceSettingsMixin, LabelCheckMixin, keras.Model):
 
         for tracker, value in zip(self.trackers, values, strict=True):
             tracker.update_state(value)
-        return sum(values) + sum(self.losses)
+        return replica_share(sum(values) + sum(self.losses))
 
     @property
     def label_rule(self) -> ObjectLabels:

@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_mambaout.layers.composite import CompositeLayer, not_rematerialized
 from keras_mambaout.layers.head_layers import VarianceScaling, convolution, normal
+from keras_mambaout.layers.replica_batch_norm import ReplicaBatchNormalization
 from keras_mambaout.serialization import serializable
 
 NORM_MOMENTUM = 0.9  # of the moving averages; 0.1 in PyTorch's sense
@@ -19,8 +20,8 @@ class ConvNormReLU(CompositeLayer):
     """A convolution without bias that keeps height and width, batch normalisation, and ReLU.
 
     `y = max(gamma * (conv(x) - mean) / sqrt(variance + 1e-5) + beta, 0)`, with the mean and variance of the batch in
-    training, and otherwise their moving averages, `average <- 0.9 * average + 0.1 * value`. (PyTorch averages
-    `n / (n - 1)` times the variance of `n` values.)
+    training, over all devices that share it, and otherwise their moving averages, `average <- 0.9 * average + 0.1 *
+    value`. (PyTorch averages `n / (n - 1)` times the variance of `n` values.)
 
     Args:
         filters: Channels out.
@@ -53,7 +54,7 @@ class ConvNormReLU(CompositeLayer):
             VarianceScaling(2.0, "fan_out"),
             use_bias=False,
         )
-        self.norm = keras.layers.BatchNormalization(
+        self.norm = ReplicaBatchNormalization(
             momentum=NORM_MOMENTUM, epsilon=NORM_EPSILON, dtype=self.dtype_policy, name="norm"
         )
         self.conv.build(input_shape)

@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_mambaout.layers.replicas import shared_count
+
 
 def counted_pixels(labels: Any, num_classes: int, ignore_index: int = 255) -> Any:
     """Returns which pixels count, boolean: those of a class from 0 to `num_classes - 1` that is not ignored."""
@@ -24,10 +26,11 @@ def cross_entropy(logits: Any, labels: Any, ignore_index: int = 255) -> Any:
         ignore_index: Label of pixels that do not count.
 
     Returns:
-        The loss, a float32 scalar; 0 if no pixel counts.
+        The loss, a float32 scalar; 0 if no pixel counts. Where several devices share a batch, the pixels of all
+        count, and the mean of what they return is the loss of the whole batch.
     """
     logits, labels = ops.cast(logits, "float32"), ops.cast(labels, "int32")
     counted = counted_pixels(labels, logits.shape[-1], ignore_index)  # (B, H, W)
     labels = ops.where(counted, labels, 0)
     entropy = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
-    return ops.sum(ops.where(counted, entropy, 0.0)) / ops.maximum(ops.sum(ops.cast(counted, "float32")), 1.0)
+    return ops.sum(ops.where(counted, entropy, 0.0)) / shared_count(counted)

@@ -9,6 +9,7 @@ from keras import ops
 from keras_mambaout.arguments import check_number, check_positive_integer, check_rate
 from keras_mambaout.inference_settings import SegmentationSettings
 from keras_mambaout.layers.composite import not_rematerialized, saved_dtype
+from keras_mambaout.layers.replicas import replica_mean, replica_share, shared_count
 from keras_mambaout.models.dense_prediction import ALL_LEVELS, dense_prediction_backbone
 from keras_mambaout.models.mixins import InferenceSettingsMixin, LabelCheckMixin
 from keras_mambaout.segmentation.labels import LabelMaps, check_same_size
@@ -158,10 +159,15 @@ class UperNet(InferenceSettingsMixin, LabelCheckMixin, keras.Model):
             auxiliary = cross_entropy(outputs["auxiliary"], labels, self.ignore_index)
             self.auxiliary_tracker.update_state(auxiliary)
             loss = loss + self.auxiliary_weight * auxiliary
-        right = ops.cast(ops.cast(ops.argmax(logits, axis=-1), "int32") == labels, "float32")
+        self._track_accuracy(logits, labels)
+        return replica_share(loss + sum(self.losses))
+
+    def _track_accuracy(self, logits, labels):
+        """Weighs by the pixels of all devices: the mean over them is right where Keras logs it after each step."""
         counted = counted_pixels(labels, self.num_classes, self.ignore_index)
-        self.accuracy_tracker.update_state(right, sample_weight=ops.cast(counted, "float32"))
-        return loss + sum(self.losses)
+        right = ops.logical_and(ops.cast(ops.argmax(logits, axis=-1), "int32") == labels, counted)
+        share = ops.sum(ops.cast(right, "float32")) / shared_count(counted)
+        self.accuracy_tracker.update_state(share, sample_weight=replica_mean(ops.sum(ops.cast(counted, "float32"))))
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
         """As in Keras, for the logits: the metrics of `compile(metrics=...)`."""
