@@ -113,29 +113,50 @@ def training_batches(plan: BatchPlan, targets: Targets, flip: float, bounding_bo
 
         images = plan.training_images(lambda image: (image,), BLANK, epoch, arrange)
         samples = images.map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        return _batch(samples, targets, plan.rows, bounding_box_format, sizes, training=True)
+        return _batch(samples, targets, plan.rows, bounding_box_format, sizes, scales=False, full=True)
 
     return plan.epoch_batches(one_epoch)
 
 
-def evaluation_batches(plan: BatchPlan, targets: Targets, bounding_box_format: str, sizes: bool) -> Any:
-    """Returns a `tf.data.Dataset` of batches of all readable images, as `CocoDataset.batches` describes them."""
+def evaluation_batches(
+    plan: BatchPlan, targets: Targets, bounding_box_format: str, sizes: bool, full: bool = False
+) -> Any:
+    """Returns a `tf.data.Dataset` of batches of all images, as `CocoDataset.batches` describes them.
+
+    A batch is as large on each shard as it is on one device. They have the readable images or, `full`, as many as there
+    are images in full batches, some of which have no size and no objects.
+    """
     import tensorflow as tf
 
-    numbers = np.zeros(len(targets.image_ids), "int64")  # of the buckets
-    numbers[plan.indices] = bucket_numbers(targets.sizes(plan.indices), targets.resize)[:, 0]
-    buckets, edge = tf.constant(numbers), targets.resize.edges[0]
+    numbers, edge = bucket_numbers(targets.sizes(plan.indices), targets.resize)[:, 0], targets.resize.edges[0]
 
-    def batches(indices):
-        images = dataclasses.replace(plan, indices=indices).images(lambda image: (image,), BLANK)
-        samples = images.map(
-            lambda position, arrays, index: _sample(targets, *arrays, index, edge, buckets[index]),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
-        return _batch(samples, targets, plan.rows, bounding_box_format, sizes, training=False)
+    def batches(order):
+        part = dataclasses.replace(plan, indices=plan.indices[order])
+        starts = np.arange(0, len(order), plan.batch_size)
+        largest = tf.constant(np.maximum.reduceat(np.array(targets.resize.buckets, "int32")[numbers[order]], starts))
+        indices, buckets, last = tf.constant(part.indices), tf.constant(numbers[order]), len(order) - 1
 
-    parts = [batches(plan.indices[order]) for order in targets.resize.orders(numbers[plan.indices])]
-    return finish(functools.reduce(lambda first, second: first.concatenate(second), parts))
+        def prepare(position, arrays, _, readable=True):
+            place = tf.minimum(position, last)  # what is after the last image is like it
+            sample = _sample(targets, *arrays, indices[place], edge, buckets[place])
+            return _counted({**sample, "bucket": largest[position // plan.batch_size]}, readable)
+
+        images = (part.full_images if full else part.images)(lambda image: (image,), BLANK)
+        samples = images.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+        return _batch(samples, targets, plan.rows, bounding_box_format, sizes, scales=True, full=full), len(starts)
+
+    parts, counts = zip(*map(batches, targets.resize.orders(numbers)), strict=True)
+    batches = functools.reduce(lambda first, second: first.concatenate(second), parts)
+    return finish(batches.apply(tf.data.experimental.assert_cardinality(sum(counts))) if full else batches)
+
+
+def _counted(sample, readable):
+    """Returns a sample, of an unreadable image without size and objects, so that it has nothing to learn or find."""
+    import tensorflow as tf
+
+    rows = tf.where(readable, tf.shape(sample["classes"])[0], 0)
+    objects = {key: sample[key][:rows] for key in ("boxes", "classes", "masks") if key in sample}
+    return {**sample, **objects, "size": tf.where(readable, sample["size"], 0)}
 
 
 def _sample(targets, image, index, edge, bucket):
@@ -150,11 +171,11 @@ def _sample(targets, image, index, edge, bucket):
     return {**sample, "images": resize_image(image, sample["size"])}  # (h, w, 3)
 
 
-def _batch(samples, targets, rows, bounding_box_format, sizes, training):
-    """Returns batches of images and labels with ids: in training full ones, otherwise with scales."""
+def _batch(samples, targets, rows, bounding_box_format, sizes, scales, full):
+    """Returns batches of images and labels with ids, and perhaps scales, all full or not."""
     import tensorflow as tf
 
-    dropped = ("size", "bucket", "scale") if training else ("size", "bucket")
+    dropped = ("size", "bucket") if scales else ("size", "bucket", "scale")
 
     def finish_batch(batch):
         images = fill_padding(batch.pop("images"))  # (B, H, W, 3)
@@ -169,7 +190,7 @@ def _batch(samples, targets, rows, bounding_box_format, sizes, training):
         lambda sample: pad_sample(sample, box_frames=targets.mask_size is not None),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
-    batches = samples.padded_batch(rows, shapes, values, drop_remainder=training)
+    batches = samples.padded_batch(rows, shapes, values, drop_remainder=full)
     return batches.map(finish_batch, num_parallel_calls=tf.data.AUTOTUNE)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from keras_mambaout.arguments import check_choice, check_positive_integer
-from keras_mambaout.data.dataset import ImageDataset
+from keras_mambaout.data.dataset import ImageDataset, check_full
 from keras_mambaout.detection.annotation_checks import POLICIES, checked_labels
 from keras_mambaout.detection.annotations import Annotations, read_coco_json
 from keras_mambaout.detection.batches import Targets, evaluation_batches, training_batches
@@ -182,6 +182,7 @@ class CocoDataset(ImageDataset):
         mask_size: int | None = None,
         max_boxes: int = 100,
         sizes: bool = False,
+        full: bool = False,
     ) -> Any:
         """Returns batches of images and labels, for `model.fit` on any backend.
 
@@ -229,6 +230,9 @@ class CocoDataset(ImageDataset):
             max_boxes: Rows of the labels; if there are more objects, the largest are kept.
             sizes: Whether images are a dict of `"images"`, and `"sizes"` `(B, 2)`, int32: the height and
                 width of each image in the batch without its padding.
+            full: With `sizes=True`, whether all batches are full, also where images are unreadable, and their number
+                is known: not for training, whose batches always are. What fills them up has no objects and the size 0:
+                nothing of it counts. All shards then have equally many batches, of the same images as on one device.
 
         Returns:
             A `tf.data.Dataset` of `(images, labels)`. Images are float32 `(B, H, W, 3)`, RGB, 0-255.
@@ -248,6 +252,9 @@ class CocoDataset(ImageDataset):
         check_positive_integer("max_boxes", max_boxes)
         check_box_format(bounding_box_format)
         flip = flip_rate(flip, training)
+        check_full(full, training)
+        if full and not sizes:
+            raise ValueError("`full=True` needs `sizes=True`, which tell what counts in a batch and what fills it up.")
         if mask_size is not None and not masks:
             raise ValueError(f"`mask_size` is the size of masks: use `masks=True` with it, got {mask_size!r} alone.")
         if masks:
@@ -260,7 +267,7 @@ class CocoDataset(ImageDataset):
         targets = Targets(self._annotations, self._source_ids, resize, masks, mask_size, max_boxes)
         if training:
             return training_batches(plan, targets, flip, bounding_box_format, sizes)
-        return evaluation_batches(plan, targets, bounding_box_format, sizes)
+        return evaluation_batches(plan, targets, bounding_box_format, sizes, full)
 
     def _training_indices(self):
         return self._indices[self._annotations.counts() > 0]

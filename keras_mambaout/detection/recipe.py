@@ -118,11 +118,15 @@ class InstanceSegmentationRecipe(TrainingRecipe):
     @property
     def training_options(self) -> dict[str, Any]:
         """Images with their sizes, mirrored and scaled at random, and their objects with masks."""
-        return {**self.validation_options, "flip": self.flip, "multi_scale": self.multi_scale}
+        return {**self._labelled, "flip": self.flip, "multi_scale": self.multi_scale}
 
     @property
     def validation_options(self) -> dict[str, Any]:
         """The same, not mirrored and at one scale. They give the losses; AP is measured by what `callbacks` returns."""
+        return {**self._labelled, "full": True}
+
+    @property
+    def _labelled(self):
         masks = {"masks": True, "mask_size": self.mask_size, "max_boxes": self.max_boxes}
         return {**self.resizing, **masks, "sizes": True}
 

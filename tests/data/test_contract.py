@@ -295,7 +295,7 @@ def test_in_training_others_come_instead(case):
     assert case.dataset.unreadable == [case.paths[index] for index in instead]
 
 
-@pytest.mark.parametrize("kind", [Segmentation])
+@pytest.mark.parametrize("kind", [Detection, Segmentation])
 def test_full_batches(kind, tmp_path):
     """All shards have equally many, of the images of one device; what fills them up has no labels that count."""
     case = kind(tmp_path)
