@@ -86,17 +86,17 @@ class GatedCNNBlock(CompositeLayer):
         self.drop_path.build(input_shape)
 
     def call(self, inputs, training=False):
-        return inputs + self.drop_path(self._branch(inputs), training=training)
+        return inputs + self.drop_path(self._branch(inputs, training), training=training)
 
     def rematerialized_call(self, layer_call, *args, **kwargs):
         """Computes anew all but the drop path, which draws random numbers."""
-        branch = super().rematerialized_call(self._branch, *args)
+        branch = super().rematerialized_call(self._branch, *args, **kwargs)
         return lambda inputs, training=False: inputs + self.drop_path(branch(inputs), training=training)
 
-    def _branch(self, inputs):
+    def _branch(self, inputs, training=False):
         x = self.norm(inputs)
         is_quantized = self.fc1.quantization_mode or self.fc2.quantization_mode
-        x = self._mix_tokens(x) if is_quantized else self._mix_tokens_fast(x)
+        x = self._mix_tokens(x) if is_quantized else self._mix_tokens_fast(x, training)
         return x if self.ls is None else self.ls(x)
 
     def _mix_tokens(self, x):
@@ -105,7 +105,7 @@ class GatedCNNBlock(CompositeLayer):
         gate, i, c = ops.split(x, [self.hidden_dim, 2 * self.hidden_dim - self.conv_dim], axis=-1)
         return self.fc2(self.activation(gate) * ops.concatenate([i, self.conv(c)], axis=-1))  # (B, H, W, C)
 
-    def _mix_tokens_fast(self, x):
+    def _mix_tokens_fast(self, x, training):
         """The same as dense layers over slices of the same weights.
 
         Splitting and concatenating copies every feature map, slicing a kernel copies next to
@@ -123,8 +123,12 @@ class GatedCNNBlock(CompositeLayer):
         gate_i, gate_c = fc1(0, plain_dim), fc1(plain_dim, self.hidden_dim)
         i = fc1(self.hidden_dim, self.hidden_dim + plain_dim)  # (B, H, W, plain)
         c = fc1(self.hidden_dim + plain_dim, 2 * self.hidden_dim)  # (B, H, W, conv)
+        c = self.conv(c)
+        if training:
+            i = kernels.gated_matmul(i, gate_i, fc2_kernel[:plain_dim], self.activation)
+            return i + kernels.gated_matmul(c, gate_c, fc2_kernel[plain_dim:], self.activation) + fc2_bias
         i = kernels.gate(i, gate_i, self.activation)
-        c = kernels.gate(self.conv(c), gate_c, self.activation)
+        c = kernels.gate(c, gate_c, self.activation)
         return kernels.dense(i, fc2_kernel[:plain_dim], fc2_bias) + ops.matmul(c, fc2_kernel[plain_dim:])
 
     def compute_output_shape(self, input_shape):

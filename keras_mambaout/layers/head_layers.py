@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
+from keras_mambaout.layers import kernels
 from keras_mambaout.layers.common import TruncatedNormal
 from keras_mambaout.serialization import serializable
 
@@ -70,6 +72,16 @@ def normal(deviation: float) -> TruncatedNormal:
     return TruncatedNormal(deviation / TRUNCATED_DEVIATION)
 
 
+@serializable
+class Conv2D(keras.layers.Conv2D):
+    """Keras' Conv2D with stride 1 and odd sides, which keeps height and width, computed as the backend does it best."""
+
+    def call(self, inputs: Any) -> Any:
+        bias = ops.convert_to_tensor(self.bias, self.compute_dtype) if self.use_bias else None
+        kernel = ops.convert_to_tensor(self.kernel, self.compute_dtype)
+        return self.activation(kernels.conv(inputs, kernel, bias))
+
+
 def convolution(
     filters: int,
     size: int,
@@ -78,7 +90,7 @@ def convolution(
     initializer: keras.initializers.Initializer | None = None,
     activation: str | None = None,
     use_bias: bool = True,
-) -> keras.layers.Conv2D:
+) -> Conv2D:
     """Returns a convolution that keeps height and width.
 
     Args:
@@ -90,7 +102,7 @@ def convolution(
         activation: As for `keras.layers.Conv2D`.
         use_bias: As for `keras.layers.Conv2D`.
     """
-    return keras.layers.Conv2D(
+    return Conv2D(
         filters,
         size,
         padding="same",

@@ -7,10 +7,12 @@ from backend_ops import gradients
 from keras import ops
 
 import keras_mambaout
-from keras_mambaout.layers import kernels
+from keras_mambaout.layers import composite, kernels
 from keras_mambaout.layers.common import LayerNorm
 from keras_mambaout.layers.depthwise_conv import DepthwiseConv2D
 from keras_mambaout.layers.gated_cnn_block import GatedCNNBlock
+from keras_mambaout.layers.head_layers import Conv2D
+from keras_mambaout.layers.kernels import keras_kernels
 from keras_mambaout.layers.strided_conv import StridedConv2D
 
 pytestmark = pytest.mark.usefixtures("optimized")
@@ -132,6 +134,15 @@ def test_strided_conv_is_keras_with_explicit_padding(shape):
     assert_close(values_and_gradients(model, x), values_and_gradients(expected_model, x), 1e-5)
 
 
+@pytest.mark.parametrize(("size", "use_bias"), [(1, True), (3, True), (3, False)])
+def test_conv_is_that_of_keras(size, use_bias):
+    options = {"padding": "same", "activation": "relu", "use_bias": use_bias}
+    expected_model = single_layer_model(keras.layers.Conv2D(4, size, **options), (2, 6, 5, 3))
+    model = single_layer_model(Conv2D(4, size, **options), (2, 6, 5, 3))
+    x = np.random.default_rng(3).normal(size=(2, 6, 5, 3)).astype("float32")
+    assert_close(values_and_gradients(model, x), values_and_gradients(expected_model, x), 1e-5)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_layer_norm_is_that_of_keras(dtype):
     x = np.random.default_rng(4).normal(3.0, 2.0, size=(2, 3, 5, 6)).astype("float32")
@@ -147,7 +158,8 @@ def test_block_is_its_formula(activation, expansion_ratio, conv_ratio):
     class Formula(GatedCNNBlock):
         """The block with the formula's own layers, and the operations of Keras in the gate."""
 
-        _mix_tokens_fast = GatedCNNBlock._mix_tokens
+        def _mix_tokens_fast(self, x, training):
+            return self._mix_tokens(x)
 
     x = np.random.default_rng(5).normal(size=(2, 6, 5, 12)).astype("float32")
     arguments = {"activation": activation, "expansion_ratio": expansion_ratio, "conv_ratio": conv_ratio}
@@ -189,3 +201,50 @@ def test_gradients_of_gradients_and_forward_mode():
     np.testing.assert_allclose(*second, rtol=1e-3, atol=1e-3)
     with pytest.raises(TypeError, match="forward-mode"):
         jax.jvp(fast, (x,), (x,))
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="PyTorch says what it keeps")
+@pytest.mark.parametrize(("rematerialize", "most"), [(False, 8.5), (True, 1.0)])
+def test_what_a_block_keeps_for_the_backward_pass(rematerialize, most):
+    """In units of its input: 13.7 if the gate kept its activations and products."""
+    import torch
+
+    with composite.rematerialized(rematerialize):
+        block = GatedCNNBlock(drop_path_rate=0.1)
+    x = torch.ones((1, 16, 16, 24), requires_grad=True)
+    block.build(x.shape)
+    weights, kept = {weight.value.untyped_storage().data_ptr() for weight in block.weights}, {}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights and tensor.numel() >= x.numel():
+            kept[storage.data_ptr()] = tensor  # alive, so that no other one gets its place
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        block(x, training=True)
+    assert sum(tensor.untyped_storage().nbytes() for tensor in kept.values()) <= most * x.nbytes
+
+
+@pytest.mark.skipif(BACKEND == "tensorflow", reason="TensorFlow differentiates the operations of the gradient")
+def test_gradients_of_gradients_of_the_gate():
+    rng = np.random.default_rng(8)
+    x, gate, kernel = (rng.normal(size=shape).astype("float32") for shape in ((2, 3, 4), (2, 3, 4), (4, 5)))
+    second = [_second(function, x, gate, kernel) for function in (kernels.gated_matmul, keras_kernels.gated_matmul)]
+    for value, expected in zip(*second, strict=True):
+        np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-4)
+
+
+def _second(function, *arrays):
+    def total(*tensors):
+        return (function(*tensors, keras.activations.gelu) ** 2).sum()
+
+    if BACKEND == "jax":
+        import jax
+
+        return jax.grad(lambda *a: sum((g**2).sum() for g in jax.grad(total, (0, 1, 2))(*a)), (0, 1, 2))(*arrays)
+    import torch
+
+    tensors = [torch.tensor(array, requires_grad=True) for array in arrays]
+    first = torch.autograd.grad(total(*tensors), tensors, create_graph=True)
+    return [grad.numpy() for grad in torch.autograd.grad(sum((grad**2).sum() for grad in first), tensors)]

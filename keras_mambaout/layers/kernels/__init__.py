@@ -1,8 +1,8 @@
 """The sums behind the layers, each written as the backend computes it fastest.
 
-`keras_kernels` says what each function computes, in `keras.ops`; `jax_kernels` and `torch_kernels`
-replace those that the frameworks compute faster when they are written differently. Same variables,
-same numbers up to rounding. `benchmarks/speed.py` measures the difference.
+`keras_kernels` says what each function computes, in `keras.ops`; the other files replace those that a
+framework computes faster, or in less memory, when they are written differently. Same variables, same
+numbers up to rounding. `benchmarks/speed.py` measures the difference.
 """
 
 import keras
@@ -12,15 +12,33 @@ from keras_mambaout.layers.kernels.keras_kernels import (
     dense,
     layer_norm,
     gate,
+    gated_matmul,
+    conv,
     depthwise_conv,
     strided_conv,
     weighted_rows,
 )
 
 if keras.backend.backend() == "jax":
-    from keras_mambaout.layers.kernels.jax_kernels import depthwise_conv, gate, layer_norm, strided_conv, weighted_rows
+    from keras_mambaout.layers.kernels.jax_kernels import (
+        depthwise_conv,
+        gate,
+        gated_matmul,
+        layer_norm,
+        strided_conv,
+        weighted_rows,
+    )
+elif keras.backend.backend() == "tensorflow":
+    from keras_mambaout.layers.kernels.tensorflow_kernels import gated_matmul, weighted_rows
 elif keras.backend.backend() == "torch":
-    from keras_mambaout.layers.kernels.torch_kernels import dense, depthwise_conv, weighted_rows
+    from keras_mambaout.layers.kernels.torch_kernels import (
+        conv,
+        dense,
+        depthwise_conv,
+        gated_matmul,
+        strided_conv,
+        weighted_rows,
+    )
 
 __all__ = [
     "set_depthwise_conv",
@@ -29,6 +47,8 @@ __all__ = [
     "dense",
     "layer_norm",
     "gate",
+    "gated_matmul",
+    "conv",
     "depthwise_conv",
     "strided_conv",
     "weighted_rows",
