@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+EPSILON = 1e-7  # square pixels, against division by zero
 BOX_FORMATS = ("xyxy", "yxyx", "xywh", "center_xywh", "center_yxhw", "rel_xyxy", "rel_yxyx", "rel_xywh")
 
 
@@ -24,6 +25,29 @@ def box_format_of(model: Any) -> str:
             f"whose `predict_on_batch` returns boxes, and set it to one of {', '.join(map(repr, BOX_FORMATS))}."
         )
     return check_box_format(name)
+
+
+def pairwise_iou(boxes: Any, others: Any) -> Any:
+    """Returns the intersection over union of each box with each other one.
+
+    Keras' `compute_iou` is not used: it has eight tables of the result's size in memory at once, this four.
+
+    Args:
+        boxes: `(..., N, 4)` as `"xyxy"`.
+        others: `(..., M, 4)` as `"xyxy"`.
+
+    Returns:
+        `(..., N, M)`, from 0 to 1.
+    """
+    boxes, others = ops.moveaxis(boxes, -1, 0)[..., None], ops.moveaxis(others, -1, 0)[..., None, :]
+
+    def shared(low, high):
+        side = ops.minimum(boxes[high], others[high]) - ops.maximum(boxes[low], others[low])
+        return ops.maximum(side, 0.0)
+
+    areas = [(x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in (ops.unstack(boxes), ops.unstack(others))]
+    shared_area = shared(0, 2) * shared(1, 3)
+    return shared_area / (areas[0] + areas[1] - shared_area + EPSILON)
 
 
 def clip_boxes(boxes: Any, bounding_box_format: str, size: Any) -> tuple[Any, Any]:

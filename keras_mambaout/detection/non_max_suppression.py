@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_mambaout.arguments import check_number
-from keras_mambaout.detection.boxes import check_box_format
+from keras_mambaout.detection.boxes import check_box_format, pairwise_iou
 from keras_mambaout.detection.rows import gather
 from keras_mambaout.serialization import serializable
 
@@ -32,7 +32,7 @@ def non_max_suppression(boxes: Any, scores: Any, classes: Any, iou_threshold: fl
 
     Source: [torchvision.ops.batched_nms](https://docs.pytorch.org/vision/stable/generated/torchvision.ops.batched_nms.html)
     """
-    overlap = keras.utils.bounding_boxes.compute_iou(boxes, boxes, "xyxy")  # (B, K, K)
+    overlap = pairwise_iou(boxes, boxes)  # (B, K, K)
     rank = ops.arange(boxes.shape[1])
     suppresses = ops.logical_and(overlap > iou_threshold, rank[:, None] < rank[None, :])  # (B, i, j)
     if classes is not None:

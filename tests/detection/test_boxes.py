@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_mambaout.detection.boxes import BOX_FORMATS, check_box_format, clean_labels, clip_boxes, restore_detections
+from keras_mambaout.detection.boxes import (
+    BOX_FORMATS,
+    check_box_format,
+    clean_labels,
+    clip_boxes,
+    pairwise_iou,
+    restore_detections,
+)
 
 SIZE, MODEL_SIZE = (50, 80), (64, 96)
 XYXY = np.array([[[10, 20, 30, 45], [-5, 10, 20, 70], [60, 40, 90, 60]]], "float32")  # inside, and over the edges
@@ -85,3 +92,16 @@ def test_formats_are_those_of_keras():
 def test_unknown_format(name):
     with pytest.raises(ValueError, match=r"must be one of 'xyxy', .*'rel_xywh', got"):
         check_box_format(name)
+
+
+def test_pairwise_iou_is_that_of_keras():
+    """Of boxes apart, touching, one inside the other, the same, and without area."""
+    boxes = np.array(
+        [[0, 0, 4, 4], [4, 0, 8, 4], [1, 1, 2, 3], [3, 2, 9, 9], [5, 5, 5, 5], [-1, -1, -1, -1]], "float32"
+    )
+    expected = keras.utils.bounding_boxes.compute_iou(boxes, boxes[:4], "xyxy")
+    np.testing.assert_allclose(pairwise_iou(boxes, boxes[:4]), expected, rtol=1e-6)
+    batch = np.stack([boxes, boxes[::-1]])
+    expected = keras.utils.bounding_boxes.compute_iou(batch, batch[:, :2], "xyxy")
+    np.testing.assert_allclose(pairwise_iou(batch, batch[:, :2]), expected, rtol=1e-6)
+    np.testing.assert_allclose(pairwise_iou(boxes, batch), keras.utils.bounding_boxes.compute_iou(boxes, batch, "xyxy"))

@@ -7,8 +7,9 @@ take as much memory again as the overlaps.
 
 from typing import Any
 
-import keras
 from keras import ops
+
+from keras_mambaout.detection.boxes import pairwise_iou
 
 PROPOSAL_THRESHOLDS = (0.3, 0.7)  # IoU of anchors: background below the first, an object from the second on
 BOX_THRESHOLD = 0.5  # IoU of proposals
@@ -54,5 +55,5 @@ def match_proposals(proposals: Any, boxes: Any, is_object: Any) -> tuple[Any, An
 
 def _overlap(candidates, boxes, is_object):
     """Returns the IoU `(..., R, N)`, -1 for rows of padding."""
-    overlap = keras.utils.bounding_boxes.compute_iou(candidates, boxes, "xyxy")
+    overlap = pairwise_iou(candidates, boxes)
     return ops.where(is_object[..., None, :], overlap, -1.0)
