@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_mambaout.commands import values
 from keras_mambaout.files import save_picture
+from keras_mambaout.layers.composite import rematerialized
 from keras_mambaout.training.checkpoints import Backup
 from keras_mambaout.training.distribution import distribute
 from keras_mambaout.training.recipe import TrainingRecipe
@@ -90,6 +91,11 @@ def add_arguments(parser: argparse.ArgumentParser, weights: str, image_size: str
         help="how many, or auto for all (default: %(default)s)",
     )
     parser.add_argument("--precision", default="float32", choices=PRECISIONS, help="(default: %(default)s)")
+    parser.add_argument(
+        "--remat",
+        action="store_true",
+        help="compute each block anew in the backward pass: less memory, more time, the same numbers",
+    )
     parser.add_argument("--seed", type=values.SEED, metavar="N", default=0, help="(default: %(default)s)")
     parser.add_argument(
         "--strict", action="store_true", help="end the run at an unreadable image (default: leave it out and go on)"
@@ -159,7 +165,8 @@ def run(
     with distribute(args.devices) as used:
         data, val_data = load_data()
         keras.utils.set_random_seed(args.seed)
-        model = make_model(data.num_classes)
+        with rematerialized(args.remat):
+            model = make_model(data.num_classes)
         if used.chief:
             print(_head_line(args.model, recipe, data, val_data, used.replicas))
         try:

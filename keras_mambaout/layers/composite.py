@@ -1,5 +1,6 @@
 """The base of layers that are made of layers: how they are saved when quantized, and computed anew to save memory."""
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -39,6 +40,11 @@ class CompositeLayer(keras.layers.Layer):
         if args and self.recomputable:
             call = super().rematerialized_call(call, *args)
         return lambda *args, **kwargs: call(*args)
+
+
+def rematerialized(wanted: bool = True) -> contextlib.AbstractContextManager:
+    """Returns the context in which models are made whose layers are computed anew, or one that does nothing."""
+    return keras.RematScope() if wanted else contextlib.nullcontext()
 
 
 def not_rematerialized(function: Callable) -> Callable:

@@ -105,7 +105,7 @@ def test_help_names_the_tasks_of_an_option(command, capsys):
 
 COMMON = ["--model", "--weights", "--epochs", "--batch-size", "--accumulate", "--learning-rate", "--image-size"]
 COMMON += ["--drop-path", "--clip-norm", "--ema", "--devices", "--precision", "--seed", "--strict", "--resume"]
-COMMON.append("--preview")
+COMMON += ["--preview", "--remat"]
 OWN = {
     "classification": ["--data", "--data-dir", "--recipe"],
     "instances": ["--annotations", "--images", "--val-annotations", "--val-images", "--invalid", "--channels"],

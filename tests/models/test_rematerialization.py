@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 import tiny_tasks
 
+from keras_mambaout.detection import mask_rcnn
 from keras_mambaout.layers import GatedCNNBlock
+from keras_mambaout.segmentation import upernet
 
+called_once = pytest.mark.skipif(
+    keras.backend.backend() == "jax", reason="JAX calls a layer once and computes its graph anew"
+)
 MODES = {
     "full": {"mode": "full"},
     "activations": {"mode": "activations"},
@@ -72,12 +77,36 @@ def test_the_scope_may_have_ended(task):
     )
 
 
-@pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX calls a layer once and computes its graph anew")
-def test_blocks_are_computed_anew(monkeypatch):
-    calls, branch = [], GatedCNNBlock._branch
-    monkeypatch.setattr(GatedCNNBlock, "_branch", lambda self, x: calls.append(self.name) or branch(self, x))
+@pytest.fixture
+def calls(monkeypatch):
+    """The names of the blocks that are computed, one for each time."""
+    names, branch = [], GatedCNNBlock._branch
+    monkeypatch.setattr(
+        GatedCNNBlock, "_branch", lambda self, *args, **kw: names.append(self.name) or branch(self, *args, **kw)
+    )
+    return names
+
+
+@called_once
+def test_blocks_are_computed_anew(calls):
     with keras.RematScope(mode="list_of_layers", layer_names=["stages_0_blocks_0"]):
         model = tiny_tasks.compile(tiny_tasks.create("classifier"))
     calls.clear()
     model.train_on_batch(*tiny_tasks.batch("classifier"))
     assert calls.count("stages_0_blocks_0") == calls.count("stages_1_blocks_0") + 1
+
+
+@called_once
+@pytest.mark.parametrize("make", [mask_rcnn, upernet])
+def test_rematerialize_is_an_argument_of_the_factories(make, calls):
+    """And of what they make only, not of the file."""
+    options = {"num_classes": 3, "weights": None, "channels": 8}
+    models = [make(tiny_tasks.CONFIG, rematerialize=flag, **options) for flag in (False, True)]
+    task, times = make.__name__, []
+    for model in models:
+        calls.clear()
+        tiny_tasks.compile(model).train_on_batch(*tiny_tasks.batch(task))
+        times.append(calls.count("stages_2_blocks_0"))
+    assert times[1] == times[0] + 1
+    assert models[0].get_config().keys() == models[1].get_config().keys()
+    assert "remat" not in str(models[1].get_config())

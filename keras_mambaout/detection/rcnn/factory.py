@@ -8,6 +8,7 @@ import keras
 from keras_mambaout.arguments import check_positive_integer
 from keras_mambaout.config import MambaOutConfig
 from keras_mambaout.detection.rcnn.model import SIZE_MULTIPLE, MaskRCNN
+from keras_mambaout.layers.composite import rematerialized
 from keras_mambaout.models.dense_prediction import dense_prediction_backbone
 
 
@@ -17,6 +18,7 @@ def mask_rcnn(
     weights: str | os.PathLike | None = "imagenet",
     drop_path_rate: float | None = None,
     dtype: Any = None,
+    rematerialize: bool = False,
     **kwargs: Any,
 ) -> MaskRCNN:
     """Builds Mask R-CNN over a MambaOut backbone with the paper's settings.
@@ -29,6 +31,9 @@ def mask_rcnn(
         drop_path_rate: Stochastic depth of the backbone; `None` is the paper's rate for detection (tiny 0.3,
             small 0.4, base 0.6).
         dtype: Dtype policy, such as `"mixed_bfloat16"`; `None` is Keras' global one.
+        rematerialize: Whether training computes anew, in the backward pass, what happens inside each block of the
+            backbone and inside each head, instead of keeping it: less memory, more time, equal numbers. It is of
+            this object and not saved with it. A backbone that is given as a model stays as it is.
         **kwargs: Further arguments of `MaskRCNN`, such as `confidence_threshold`.
 
     Returns:
@@ -45,5 +50,6 @@ def mask_rcnn(
     Source: [Yu and Wang, CVPR 2025](https://arxiv.org/abs/2405.07992), section on COCO.
     """
     check_positive_integer("num_classes", num_classes)
-    backbone = dense_prediction_backbone(backbone, weights, drop_path_rate, SIZE_MULTIPLE, dtype=dtype)
-    return MaskRCNN(backbone, num_classes, dtype=dtype, **kwargs)
+    with rematerialized(rematerialize):
+        backbone = dense_prediction_backbone(backbone, weights, drop_path_rate, SIZE_MULTIPLE, dtype=dtype)
+        return MaskRCNN(backbone, num_classes, dtype=dtype, **kwargs)

@@ -7,6 +7,7 @@ import keras
 
 from keras_mambaout.arguments import check_positive_integer
 from keras_mambaout.config import MambaOutConfig
+from keras_mambaout.layers.composite import rematerialized
 from keras_mambaout.models.dense_prediction import dense_prediction_backbone
 from keras_mambaout.segmentation.uper.model import UperNet
 
@@ -17,6 +18,7 @@ def upernet(
     weights: str | os.PathLike | None = "imagenet",
     drop_path_rate: float | None = None,
     dtype: Any = None,
+    rematerialize: bool = False,
     **kwargs: Any,
 ) -> UperNet:
     """Builds UperNet over a MambaOut backbone with the paper's settings.
@@ -29,6 +31,10 @@ def upernet(
         drop_path_rate: Stochastic depth of the backbone; `None` is the paper's rate for segmentation (tiny 0.3,
             small 0.4, base 0.6).
         dtype: Dtype policy, such as `"mixed_bfloat16"`; `None` is Keras' global one.
+        rematerialize: Whether training computes anew, in the backward pass, what happens inside each block of the
+            backbone, instead of keeping it: less memory, more time, equal numbers. The heads stay as they are, since
+            their batch normalisation would count each batch twice. It is of this object and not saved with it. A
+            backbone that is given as a model stays as it is.
         **kwargs: Further arguments of `UperNet`, such as `ignore_index`.
 
     Returns:
@@ -45,5 +51,6 @@ def upernet(
     Source: [Yu and Wang, CVPR 2025](https://arxiv.org/abs/2405.07992), section on ADE20K.
     """
     check_positive_integer("num_classes", num_classes)
-    backbone = dense_prediction_backbone(backbone, weights, drop_path_rate, pad_to_multiple=1, dtype=dtype)
-    return UperNet(backbone, num_classes, dtype=dtype, **kwargs)
+    with rematerialized(rematerialize):
+        backbone = dense_prediction_backbone(backbone, weights, drop_path_rate, pad_to_multiple=1, dtype=dtype)
+        return UperNet(backbone, num_classes, dtype=dtype, **kwargs)
