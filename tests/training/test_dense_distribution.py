@@ -13,11 +13,9 @@ from keras_mambaout.training.distribution import distribute
 
 BACKEND = keras.backend.backend()
 TOLERANCE = 1e-4
-
-
 EXHAUSTIVE = pytest.mark.exhaustive
 TASKS = [("detector", "segmenter")]  # of one run, so that imports are paid for once
-if BACKEND != "torch":  # that compile Mask R-CNN for minutes
+if BACKEND != "torch":  # they compile Mask R-CNN for minutes
     TASKS = [("segmenter",), pytest.param(("detector",), marks=EXHAUSTIVE)]
 
 

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tiny_tasks
 from keras import ops
 
 from keras_mambaout import MambaOutBackbone
@@ -231,3 +232,23 @@ def test_parameters_and_macs_are_the_papers(variant, millions, drop_path_rate, m
         count_macs(model.mask_head, (1, 100, 14, 14, 256)),
     ]
     assert sum(parts) == pytest.approx(macs, rel=0.02)
+
+
+@pytest.mark.first_on("torch")
+def test_what_fills_up_a_batch_counts_nowhere():
+    """Images without size and objects, as `CocoDataset.batches(full=True)` has them, change no loss."""
+    model = tiny_tasks.compile(tiny_tasks.create("mask_rcnn"))
+    images, labels = tiny_tasks.batch("mask_rcnn")
+    inputs = {"images": images, "sizes": np.full((2, 2), tiny_tasks.SIZE, "int32")}
+    labels = {**labels, "image_id": np.array([7, 5], "int32")}
+    seeds, losses = model.seeds.state.numpy(), []
+    for rows, filler in (([0, 1], []), ([0, 1, 1], [2]), ([1, 0, 1, 0], [1, 2])):
+        x, y = (
+            keras.tree.map_structure(lambda array, rows=rows: array[rows].copy(), part) for part in (inputs, labels)
+        )
+        x["sizes"][filler], y["boxes"][filler], y["classes"][filler] = 0, -1, -1
+        model.seeds.state.assign(seeds)
+        model.reset_metrics()
+        losses.append(model.test_on_batch(x, y, return_dict=True))
+    assert losses[0]["class_loss"] > 0 and losses[0]["mask_loss"] > 0
+    assert losses[1:] == [pytest.approx(losses[0], rel=1e-5)] * 2
