@@ -14,7 +14,7 @@ from keras_mambaout.data.seeds import AUGMENT
 from keras_mambaout.detection.annotations import Annotations
 from keras_mambaout.detection.buckets import EpochPlan, bucket_numbers
 from keras_mambaout.detection.label_masks import draw_box_masks, draw_masks
-from keras_mambaout.detection.resizing import ResizeRule, flip_sample, pad_sample, shrink_into
+from keras_mambaout.detection.resizing import ResizeRule, flip_labels, pad_sample, shrink_into
 
 BLANK = (np.zeros((1, 1, 3), "uint8"),)  # what stands in for an unreadable image
 
@@ -105,11 +105,12 @@ def training_batches(plan: BatchPlan, targets: Targets, flip: float, bounding_bo
 
         def prepare(where, arrays, index):
             position, edge, bucket = where
-            sample = _sample(targets, *arrays, index, edge, bucket)
-            if flip:
-                flipped = tf.random.stateless_uniform((), plan.random(AUGMENT, epoch, position)) < flip
-                sample = tf.cond(flipped, lambda: flip_sample(sample), lambda: dict(sample))
-            return sample
+            if not flip:
+                return _sample(targets, *arrays, index, edge, bucket)
+            flipped = tf.random.stateless_uniform((), plan.random(AUGMENT, epoch, position)) < flip
+            image = tf.cond(flipped, lambda: tf.reverse(*arrays, [1]), lambda: tf.identity(*arrays))  # still small
+            sample = _sample(targets, image, index, edge, bucket)
+            return tf.cond(flipped, lambda: flip_labels(sample), lambda: dict(sample))
 
         images = plan.training_images(lambda image: (image,), BLANK, epoch, arrange)
         samples = images.map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
@@ -178,7 +179,9 @@ def _batch(samples, targets, rows, bounding_box_format, sizes, scales, full):
     dropped = ("size", "bucket") if scales else ("size", "bucket", "scale")
 
     def finish_batch(batch):
-        images = fill_padding(batch.pop("images"))  # (B, H, W, 3)
+        images = batch.pop("images")  # (B, H, W, 3)
+        if not training:  # where a batch may have images of several buckets
+            images = fill_padding(images)
         height, width = tf.unstack(tf.shape(images)[1:3])
         batch["boxes"] = _convert_boxes(batch["boxes"], batch["classes"], bounding_box_format, height, width)
         if sizes:

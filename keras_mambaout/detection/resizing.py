@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from keras_mambaout.arguments import check_edges, check_positive_integer
-from keras_mambaout.data.resizing import PADDING_MARK
+from keras_mambaout.data.resizing import pad_image
 from keras_mambaout.detection.buckets import choose_buckets
 from keras_mambaout.preprocessing.fitting import check_size, fit
 
@@ -119,13 +119,12 @@ def shrink_into(size: tuple[int, int], bucket: tuple[int, int]) -> tuple[int, in
 
 
 def pad_sample(sample: dict, box_frames: bool) -> dict:
-    """Pads an image to its bucket, marked as padding, and its masks too, unless they are in the frames of boxes."""
+    """Pads an image to its bucket, and its masks too, unless they are in the frames of their boxes."""
     import tensorflow as tf
 
     height, width = tf.unstack(tf.shape(sample["images"])[:2])
     rows, columns = sample["bucket"][0] - height, sample["bucket"][1] - width
-    images = tf.pad(sample["images"], [[0, rows], [0, columns], [0, 0]], constant_values=PADDING_MARK)
-    sample = {**sample, "images": images}
+    sample = {**sample, "images": pad_image(sample["images"], sample["bucket"])}
     if "masks" in sample and not box_frames:
         sample["masks"] = tf.pad(sample["masks"], [[0, 0], [0, rows], [0, columns]])
     return sample
@@ -142,19 +141,15 @@ def flip_rate(flip: float | None, training: bool) -> float:
     return float(flip)
 
 
-def flip_sample(sample: dict) -> dict:
-    """Mirrors an image, its xyxy boxes and its masks, of the image or of the boxes, left to right."""
+def flip_labels(sample: dict) -> dict:
+    """Mirrors the xyxy boxes of an image and its masks, of the image or of the boxes, left to right."""
     import tensorflow as tf
 
-    width = tf.cast(tf.shape(sample["images"])[1], "float32")
+    width = tf.cast(sample["size"][1], "float32")
     left, top, right, bottom = tf.unstack(sample["boxes"], axis=-1)
-    flipped = {
-        **sample,
-        "images": sample["images"][:, ::-1],
-        "boxes": tf.stack([width - right, top, width - left, bottom], axis=-1),
-    }
+    flipped = {**sample, "boxes": tf.stack([width - right, top, width - left, bottom], axis=-1)}
     if "masks" in sample:
-        flipped["masks"] = sample["masks"][:, :, ::-1]
+        flipped["masks"] = tf.reverse(sample["masks"], [2])
     return flipped
 
 
