@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_mambaout.data.batches import BatchPlan, finish
 from keras_mambaout.data.grouping import in_groups
-from keras_mambaout.data.resizing import PADDING_MARK, fill_padding, resize_image
+from keras_mambaout.data.resizing import resize_image
 from keras_mambaout.data.seeds import AUGMENT
 from keras_mambaout.detection.annotations import Annotations
 from keras_mambaout.detection.buckets import EpochPlan, bucket_numbers
@@ -180,8 +180,6 @@ def _batch(samples, targets, rows, bounding_box_format, sizes, scales, full):
 
     def finish_batch(batch):
         images = batch.pop("images")  # (B, H, W, 3)
-        if not training:  # where a batch may have images of several buckets
-            images = fill_padding(images)
         height, width = tf.unstack(tf.shape(images)[1:3])
         batch["boxes"] = _convert_boxes(batch["boxes"], batch["classes"], bounding_box_format, height, width)
         if sizes:
@@ -198,10 +196,10 @@ def _batch(samples, targets, rows, bounding_box_format, sizes, scales, full):
 
 
 def _padding(targets):
-    """Returns the shapes of one image's entries in a batch, and what fills them up."""
+    """Returns the shapes of one image's entries in a batch, and what fills up its labels; images are padded already."""
     size, rows = targets.resize.batch_shape, targets.max_boxes
     padding = {
-        "images": ((*size, 3), PADDING_MARK),
+        "images": ((*size, 3), 0.0),
         "boxes": ((rows, 4), -1.0),
         "classes": ((rows,), -1.0),
         "size": ((2,), np.int32(0)),
