@@ -13,7 +13,7 @@ import numpy as np
 from keras_mambaout.commands import values
 from keras_mambaout.files import save_picture
 from keras_mambaout.layers.composite import rematerialized
-from keras_mambaout.training.checkpoints import Backup
+from keras_mambaout.training.backup import Backup, described
 from keras_mambaout.training.distribution import distribute
 from keras_mambaout.training.recipe import TrainingRecipe
 from keras_mambaout.training.run import train
@@ -102,6 +102,12 @@ def add_arguments(parser: argparse.ArgumentParser, weights: str, image_size: str
     )
     parser.add_argument("--resume", action="store_true", help="go on with the run in --output")
     parser.add_argument(
+        "--backup-every",
+        type=values.STEPS,
+        metavar="N",
+        help="steps from one backup to the next inside an epoch (default: one backup after each epoch)",
+    )
+    parser.add_argument(
         "--preview", type=values.picture, metavar="FILE", help="draw a training batch as a PNG, and do not train"
     )
     parser.add_argument(
@@ -182,6 +188,7 @@ def run(
                 strict=args.strict,
                 devices=used,
                 weights=_weights(args.weights or weights),
+                backup_every=args.backup_every,
             )
         except KeyboardInterrupt:
             raise KeyboardInterrupt(_kept(args.output)) from None
@@ -200,11 +207,12 @@ def _weights(weights):
 
 def _kept(output):
     """Returns what an interrupted training leaves."""
-    epoch = Backup(os.path.join(output, BACKUP_FOLDER)).epoch()
-    if not epoch:
+    place = Backup(os.path.join(output, BACKUP_FOLDER)).place()
+    if place == (0, 0):
         return f"no epoch was finished, so {output} has nothing to go on from"
     models = [name for name in FILES if name.endswith(".keras") and os.path.exists(os.path.join(output, name))]
-    return f"{output} has the backup of epoch {epoch}, {' and '.join(models)}: go on with --resume"
+    kept = " and ".join([f"the backup of {described(place)}", *models])
+    return f"{output} has {kept}: go on with --resume"
 
 
 def _head_line(name, recipe, data, val_data, replicas):

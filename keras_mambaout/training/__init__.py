@@ -1,6 +1,7 @@
 """Training: the base of recipes, runs that survive, several devices and hosts."""
 
-from keras_mambaout.training.checkpoints import Backup, BestAndLast, CheckpointError
+from keras_mambaout.training.backup import Backup, RestOfEpoch
+from keras_mambaout.training.checkpoints import BestAndLast, CheckpointError
 from keras_mambaout.training.distribution import Devices, distribute
 from keras_mambaout.training.optimizer import AdamW
 from keras_mambaout.training.recipe import TrainingRecipe
@@ -13,6 +14,7 @@ __all__ = [
     "AdamW",
     "Warmup",
     "Backup",
+    "RestOfEpoch",
     "BestAndLast",
     "CheckpointError",
     "Devices",

@@ -59,6 +59,15 @@ class Devices:
         """
         return self._checked(make_batches((self.process, self.processes)))
 
+    def metric_values(self, variables: list[keras.Variable]) -> list[np.ndarray]:
+        """Returns what variables of metrics have counted in all processes together; all of them must call it."""
+        return [variable.numpy() for variable in variables]
+
+    def add_metric_values(self, variables: list[keras.Variable], values: list[np.ndarray]) -> None:
+        """Adds to variables of metrics what all processes had counted together before; all of them must call it."""
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(variable.numpy() + value)
+
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """A context for what only one process does with the model, such as saving it in the chief."""

@@ -160,11 +160,12 @@ class TrainingRecipe(abc.ABC):
         batch_size: int,
         seed: int = 0,
         epochs: tuple[int, int] | None = None,
+        first_step: int = 0,
         shard: tuple[int, int] = (0, 1),
     ) -> Any:
         """Returns the batches for training, a `tf.data.Dataset`; arguments as those of the data set's `batches`."""
         options = {**self.training_options, "training": True}
-        return data.batches(batch_size, **options, seed=seed, epochs=epochs, shard=shard)
+        return data.batches(batch_size, **options, seed=seed, epochs=epochs, first_step=first_step, shard=shard)
 
     def validation(self, val_data: ImageDataset, batch_size: int) -> Callable[[tuple[int, int]], Any]:
         """Returns a function of a shard, `(index, count)`, that makes the batches for `validation_data`."""

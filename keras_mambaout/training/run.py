@@ -7,10 +7,12 @@ from collections.abc import Iterable
 
 import keras
 
+from keras_mambaout.arguments import check_positive_integer
 from keras_mambaout.data.dataset import ImageDataset
 from keras_mambaout.extras import import_extra
 from keras_mambaout.models.mixins import InferenceSettingsMixin
-from keras_mambaout.training.checkpoints import Backup, BestAndLast, averaged
+from keras_mambaout.training.backup import Backup, RestOfEpoch
+from keras_mambaout.training.checkpoints import BestAndLast, averaged
 from keras_mambaout.training.distribution import Devices
 from keras_mambaout.training.fitting import whole_after
 from keras_mambaout.training.recipe import TrainingRecipe
@@ -30,14 +32,15 @@ def train(
     devices: Devices | None = None,
     callbacks: Iterable[keras.callbacks.Callback] = (),
     weights: str | None = None,
+    backup_every: int | None = None,
 ) -> dict[str, list[float]]:
     """Trains a model by a recipe with `model.fit`, and keeps all there is to know about it in a folder.
 
     The folder gets `best.keras` (of the highest `recipe.monitor` in the logs) and `last.keras`, `history.csv`,
     `tensorboard/` for TensorBoard, `settings.json`, `classes.txt`, and `backup/`, from which an interrupted run
     goes on with `resume=True`. The images of an epoch, their order and their augmentation are a function of
-    `seed` and the epoch, and the backup has the states of optimizer and random numbers: such a run ends with
-    the weights of one that was never interrupted.
+    `seed` and the epoch, and the backup has the states of optimizer, random numbers and metrics: such a run ends with
+    the weights and the logs of one that was never interrupted.
 
     The model carries along the classes and image sizes of the training, `model.inference_settings`: a saved one
     predicts and evaluates without being told them again. (Models of other classes than this package's do not.)
@@ -66,6 +69,9 @@ def train(
         callbacks: Further callbacks of `fit`, called after the recipe's and before those that write. One of the
             class of a recipe's callback, such as `SegmentationMeanIoU(val_data, every=10)`, takes its place.
         weights: What the model started from, such as `"imagenet"`, for the settings of the run; `None` is not compared.
+        backup_every: Steps of `fit` from one backup to the next inside an epoch, for epochs that take hours; `None`
+            for one after each epoch. It may be a different number when the run is resumed. (Callbacks then count the
+            batches of the first epoch from where it goes on.)
 
     Returns:
         A dict from the name of a log (`"loss"`, `"val_accuracy"`, ...) to its values, one per epoch, NaN in epochs
@@ -89,6 +95,8 @@ def train(
     step_batch = recipe.step_batch_size(accumulate, devices.replicas)
     _check_classes(model, data, val_data)
     steps = data.steps_per_epoch(step_batch)
+    if backup_every is not None:
+        check_positive_integer("backup_every", backup_every)
     recipe.compile(model, steps, accumulate)
     if isinstance(model, InferenceSettingsMixin):
         model.inference_settings = recipe.inference_settings(data)
@@ -106,24 +114,26 @@ def train(
         "recipe": dataclasses.asdict(recipe),
     }
     run = RunFolder(os.fspath(output), settings, data.class_names, devices.chief)
-    backup = Backup(os.path.join(output, BACKUP_FOLDER), devices)
-    with run.opened(resume, backup) as first:
-        backup.restore(model)
+    backup = Backup(os.path.join(output, BACKUP_FOLDER), devices, backup_every)
+    with run.opened(resume, backup):
+        first, step = backup.restore(model)
         devices.prepare(model)
         ema = keras.callbacks.SwapEMAWeights() if recipe.ema_momentum is not None else None
         own = [] if val_data is None else recipe.callbacks(val_data, step_batch)
         measuring = _measuring(own, list(callbacks), ema, devices)
+        stopping = [_StopAtUnreadable(data, val_data)] if strict else []
         writing = _writing(run, recipe.monitor, ema, devices, backup)
+        epochs = first, recipe.epochs
         if first < recipe.epochs:
             with whole_after(model), run.logged():
                 model.fit(
-                    devices.feed(lambda shard: recipe.batches(data, step_batch, seed, (first, recipe.epochs), shard)),
+                    devices.feed(lambda shard: recipe.batches(data, step_batch, seed, epochs, step, shard)),
                     epochs=recipe.epochs,
                     initial_epoch=first,
                     steps_per_epoch=steps,
                     shuffle=False,  # the data set does it
                     validation_data=None if val_data is None else devices.feed(recipe.validation(val_data, step_batch)),
-                    callbacks=[*measuring, *([_StopAtUnreadable(data, val_data)] if strict else []), *writing],
+                    callbacks=[RestOfEpoch(step), *measuring, *stopping, *writing],
                     verbose=(1 if sys.stdout.isatty() else 2) if devices.chief else 0,
                 )
             if ema and keras.backend.backend() == "jax":

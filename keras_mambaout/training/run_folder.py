@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Iterator
 
 from keras_mambaout.files import locked, remove_parts, write_whole
-from keras_mambaout.training.checkpoints import BACKUP, Backup
+from keras_mambaout.training.backup import BACKUP, Backup
 from keras_mambaout.training.history import History
 
 SETTINGS, CLASSES, HISTORY, LOCK = "settings.json", "classes.txt", "history.csv", ".lock"
@@ -34,8 +34,8 @@ class RunFolder:
         self.history: History
 
     @contextlib.contextmanager
-    def opened(self, resume: bool, backup: Backup) -> Iterator[int]:
-        """A context of the run, which it has for itself; yields how many epochs of it there are.
+    def opened(self, resume: bool, backup: Backup) -> Iterator[None]:
+        """A context of the run, which it has for itself.
 
         The folder is made, or the run in it is found and compared with this one, before anything is written.
 
@@ -51,7 +51,7 @@ class RunFolder:
                         os.makedirs(self._path(name), exist_ok=True)
                     stack.enter_context(locked(self._path(LOCK), self._busy()))
                 self._check(resume)  # again: a run may have begun and ended here meanwhile
-            epochs = backup.epoch()
+            epochs, _ = backup.place()
             self.history = History(self._path(HISTORY), epochs)
             if self.chief:
                 with self._writing():
@@ -61,7 +61,7 @@ class RunFolder:
                     )
                     self.history.write()
                     write_whole(self._path(SETTINGS), lambda part: pathlib.Path(part).write_text(self._json(), "utf-8"))
-            yield epochs
+            yield
 
     def append(self, epoch: int, logs: dict[str, float]) -> None:
         """Adds the logs of an epoch."""

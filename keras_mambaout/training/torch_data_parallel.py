@@ -61,6 +61,14 @@ class _TorchDevices(Devices):
                 seed, counter = variable.numpy().tolist()
                 variable.assign([(seed + self.process * SEED_STEP) % 2**31, counter])
 
+    def metric_values(self, variables):
+        return [value.cpu().numpy() for value in _summed(variables)]
+
+    def add_metric_values(self, variables, values):
+        """In the chief: what the others count is added when it is read."""
+        if self.chief:
+            super().add_metric_values(variables, values)
+
     def release(self):
         """Makes the prepared model an ordinary one again."""
         if self._model is not None:
@@ -127,15 +135,19 @@ def _metrics_result(model):
 
     def get_metrics_result():
         variables = model.metrics_variables
-        values = [variable.value.detach() for variable in variables]
-        packed = torch.cat([value.double().flatten() for value in values])
-        torch.distributed.all_reduce(packed)
-        sums = packed.split([value.numel() for value in values])
-        sums = [part.reshape(value.shape).to(value.dtype) for part, value in zip(sums, values, strict=True)]
-        with keras.StatelessScope(state_mapping=list(zip(variables, sums, strict=True))):
+        with keras.StatelessScope(state_mapping=list(zip(variables, _summed(variables), strict=True))):
             return own_result()
 
     return get_metrics_result
+
+
+def _summed(variables):
+    """Returns the values of variables, each summed over all processes."""
+    values = [variable.value.detach() for variable in variables]
+    packed = torch.cat([value.double().flatten() for value in values])
+    torch.distributed.all_reduce(packed)
+    sums = packed.split([value.numel() for value in values])
+    return [part.reshape(value.shape).to(value.dtype) for part, value in zip(sums, values, strict=True)]
 
 
 def _choose_device(count):

@@ -67,6 +67,7 @@ def train(devices, folder, seed=0):
     batches = devices.feed(lambda shard: shards.append(shard) or rows(shard).repeat())
     losses = Losses()
     history = model.fit(batches, steps_per_epoch=STEPS, verbose=0, callbacks=[losses], shuffle=False).history
+    counted = restored_metrics(devices, model)
     if devices.chief:
         with devices.alone():
             model.save_weights(folder / WEIGHTS)
@@ -77,10 +78,20 @@ def train(devices, folder, seed=0):
         "shards": shards,
         "losses": losses.values,
         "history": {name: values[0] for name, values in history.items()},
+        "counted": counted,
         "evaluated": evaluated,
         "weights": sums(model),
         "random_states": [states, random_states(model)],
     }
+
+
+def restored_metrics(devices, model):
+    """Returns what the metrics have counted, before and after they go on from it, as by a backup, and the logs."""
+    before = devices.metric_values(model.metrics_variables)
+    model.reset_metrics()
+    devices.add_metric_values(model.metrics_variables, before)
+    after = devices.metric_values(model.metrics_variables)
+    return [float(value) for value in (*before, *after, *model.get_metrics_result().values())]
 
 
 class Model(ModelMixin, keras.Model):

@@ -3,8 +3,9 @@
     KERAS_BACKEND=jax python tests/helpers/run_worker.py IMAGES OUTPUT POINT...
 
 Resumes what is in OUTPUT, once for each POINT, which is where a process kills itself with SIGKILL in the second epoch:
-`step`, in its middle; `backup`, while its backup is written; `between`, after its models are saved and before its
-backup is. The processes are forks of this one, which has imported all that takes time, and begun nothing else.
+`step`, a step after a backup; `backup`, while it writes one; `between`, after the models are saved and before the
+backup of the epoch is. The processes are forks of this one, which has imported all that takes time, and begun nothing
+else.
 """
 
 import os
@@ -40,6 +41,9 @@ def small_model(classes):
     return MambaOutClassifier(backbone, classes=classes, dropout_rate=0.1)
 
 
+BACKUP_EVERY = 3  # of the six steps of an epoch, two of which make an update: in the middle of one
+
+
 def main(images, output, point=None):
     data, val_data = (ClassificationDataset.from_folder(os.path.join(images, part)) for part in ("train", "val"))
     keras.utils.set_random_seed(1)
@@ -55,7 +59,8 @@ def main(images, output, point=None):
         accumulate=2,
         seed=3,
         resume=True,
-        callbacks=[dies_at_step(point, output)],
+        callbacks=[dies_at_step(point)],
+        backup_every=BACKUP_EVERY if point else None,
     )
 
 
@@ -79,18 +84,22 @@ def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def dies_at_step(point, output):
-    """Returns a callback that ends the process in the second half of the second epoch."""
+def dies_at_step(point):
+    """Returns a callback that ends the process in the second epoch, a step after a backup."""
+    at = []
+
+    def on_epoch_begin(epoch, logs):
+        at[:] = [BACKUP_EVERY] if point == "step" and epoch == 1 else []
 
     def on_train_batch_end(step, logs):
-        if point == "step" and step == 3 and os.path.exists(os.path.join(output, "backup", "epoch-0001.npz")):
+        if step in at:
             die()
 
-    return keras.callbacks.LambdaCallback(on_train_batch_end=on_train_batch_end)
+    return keras.callbacks.LambdaCallback(on_epoch_begin=on_epoch_begin, on_train_batch_end=on_train_batch_end)
 
 
 def prepare_to_die(point):
-    """Makes the process end when it writes the backup of the second epoch."""
+    """Makes the process end when it writes a backup in the second epoch, or the one after it."""
     whole = checkpoints.write_whole
 
     def write_whole(path, write):
@@ -99,9 +108,11 @@ def prepare_to_die(point):
             os.truncate(part, os.path.getsize(part) // 2)
             die()
 
-        if path.endswith("epoch-0002.npz") and point != "step":
-            die() if point == "between" else whole(path, write_half)
-        whole(path, write)
+        name = os.path.basename(path)
+        if point == "between" and name == "epoch-0002.npz":
+            die()
+        dies = point == "backup" and name.startswith(("epoch-0001-step", "epoch-0002"))
+        whole(path, write_half if dies else write)
 
     checkpoints.write_whole = write_whole
 

@@ -119,14 +119,20 @@ class Training:
         return status, said[0] if said else ""
 
 
-def before_write(number, act):
-    """Makes this process call `act(write, path)` in the place of `write(path)` in its write of that number, from 0."""
+def before_write(which, act):
+    """Makes this process call `act(write, path)` in the place of `write(path)` in a write.
+
+    Args:
+        which: The number of the write, from 0, or the name of the file.
+        act: What is called.
+    """
     count, whole = 0, checkpoints.write_whole
 
     def write_whole(path, write):
         nonlocal count
+        acts = which in (count, os.path.basename(path))
         count += 1
-        whole(path, functools.partial(act, write) if count == number + 1 else write)
+        whole(path, functools.partial(act, write) if acts else write)
 
     for module in WRITERS:
         module.write_whole = write_whole

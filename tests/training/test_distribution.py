@@ -61,7 +61,7 @@ def test_several_processes(one_device, tmp_path):
 def assert_same(result, expected):
     """Compares the losses of all steps, the logs of `fit` and `evaluate`, and the weights after training."""
     assert abs(result["losses"][-1] - result["losses"][0]) > 0.01  # it learns
-    for name in ("losses", "weights"):
+    for name in ("losses", "counted", "weights"):
         np.testing.assert_allclose(result[name], expected[name], rtol=TOLERANCE, err_msg=name)
     for name in ("history", "evaluated"):
         assert result[name] == pytest.approx(expected[name], rel=TOLERANCE)

@@ -33,8 +33,8 @@ class Epochs:
     def __init__(self, count):
         self.count = count
 
-    def epoch(self):
-        return self.count
+    def place(self):
+        return self.count, 0
 
 
 def run_of(folder, settings=SETTINGS, names=NAMES, resume=True, epochs=2):
