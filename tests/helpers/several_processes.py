@@ -17,7 +17,7 @@ def run_in_processes(worker, environments, devices, folder, *more):
     """Starts a worker, a module, with each environment at the same time; returns what each process wrote."""
     with started(worker, environments, devices, folder, *more) as processes:
         for process in processes:
-            output, _ = process.communicate(timeout=300)
+            output, _ = process.communicate(timeout=600)
             assert process.returncode == 0, output[-3000:]
     return [json.loads((folder / f"{index}.json").read_text()) for index in range(len(environments))]
 

@@ -76,7 +76,7 @@ def test_a_run_of_which_a_process_was_killed_ends_like_one_on_one_device(task, t
     with distribute(1) as devices:
         history = run_worker.main(task, tmp_path / "one", devices)
     with started(run_worker, environments(2), 1, tmp_path / "two", task, "killed") as processes:
-        processes[-1].communicate(timeout=300)
+        processes[-1].communicate(timeout=600)
         assert processes[-1].returncode == (1 if BACKEND == "torch" else -9)
     assert [path.name for path in (tmp_path / "two" / "run" / "backup").glob("epoch-*")] == ["epoch-0001.npz"]
     for found in run_in_processes(run_worker, environments(2), 1, tmp_path / "two", task):
