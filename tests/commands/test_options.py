@@ -105,13 +105,18 @@ def test_help_names_the_tasks_of_an_option(command, capsys):
 
 COMMON = ["--model", "--weights", "--epochs", "--batch-size", "--accumulate", "--learning-rate", "--image-size"]
 COMMON += ["--drop-path", "--clip-norm", "--ema", "--devices", "--precision", "--seed", "--strict", "--resume"]
-COMMON += ["--preview", "--remat"]
+COMMON += ["--preview", "--remat", "--backup-every"]
 OWN = {
     "classification": ["--data", "--data-dir", "--recipe"],
-    "instances": ["--annotations", "--images", "--val-annotations", "--val-images", "--invalid", "--channels"],
-    "semantic": ["--data", "--images", "--labels", "--val-images", "--val-labels", "--classes", "--ignore-ids"],
+    "instances": [
+        *("--annotations", "--images", "--val-annotations", "--val-images", "--invalid"),
+        *("--channels", "--multi-scale"),
+    ],
+    "semantic": [
+        *("--data", "--images", "--labels", "--val-images", "--val-labels", "--classes", "--ignore-ids"),
+        "--channels",
+    ],
 }
-OWN["semantic"].append("--channels")
 SHOWN = {
     "classification": ["30 for finetune, 300 for paper", "0.0002 at 64 for finetune, 0.004 at 4096 for paper"],
     "instances": ["(default: 12)", "scaled with the batch size, 0.0001 at 16", "the long one at most 1333"],
