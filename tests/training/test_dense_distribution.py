@@ -85,4 +85,5 @@ def test_a_run_of_which_a_process_was_killed_ends_like_one_on_one_device(task, t
             np.testing.assert_allclose(found[name], values, rtol=TOLERANCE, atol=1e-6, err_msg=name)
     ends = [keras.models.load_model(tmp_path / part / "run" / "last.keras", compile=False) for part in ("one", "two")]
     for variable, other in zip(*(model.weights for model in ends), strict=True):
-        np.testing.assert_allclose(variable.numpy(), other.numpy(), rtol=TOLERANCE, atol=1e-5, err_msg=variable.path)
+        # a tenth of AdamW's steps of 1e-3, which are no smaller where a gradient is all rounding
+        np.testing.assert_allclose(variable.numpy(), other.numpy(), rtol=TOLERANCE, atol=1e-4, err_msg=variable.path)
