@@ -1,6 +1,9 @@
 """Mask R-CNN and UperNet on several devices and in several processes against one device with the whole batch."""
 
 import functools
+import subprocess
+import sys
+import textwrap
 
 import dense_run_worker as run_worker
 import dense_worker as worker
@@ -87,3 +90,22 @@ def test_a_run_of_which_a_process_was_killed_ends_like_one_on_one_device(task, t
     for variable, other in zip(*(model.weights for model in ends), strict=True):
         # a tenth of AdamW's steps of 1e-3, which are no smaller where a gradient is all rounding
         np.testing.assert_allclose(variable.numpy(), other.numpy(), rtol=TOLERANCE, atol=1e-4, err_msg=variable.path)
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="on the others, each device runs RoIAlign on its own images")
+def test_devices_do_not_gather_each_others_features():
+    """In what XLA makes of RoIAlign's sums and their gradient for two devices."""
+    script = """
+        import jax, jax.numpy as jnp, numpy as np
+        jax.config.update("jax_num_cpu_devices", 2)
+        from keras_mambaout.layers.kernels import weighted_rows
+        mesh = jax.sharding.Mesh(np.array(jax.devices()), ("batch",))
+        split = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("batch"))
+        features, indices, weights = jnp.ones((4, 100, 8)), jnp.zeros((4, 5, 16), "int32"), jnp.ones((4, 5, 16))
+        step = jax.value_and_grad(lambda *inputs: jnp.sum(weighted_rows(*inputs) ** 2))
+        step = jax.jit(step, in_shardings=(split,) * 3, out_shardings=(None, split))
+        print(step.lower(features, indices, weights).compile().as_text())
+    """
+    run = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, stdout=subprocess.PIPE, text=True)
+    assert "all-reduce(" in run.stdout  # of the loss
+    assert "all-gather(" not in run.stdout

@@ -90,7 +90,6 @@ def _align(features, strides, boxes, levels, output_size, ratio):
     starts = [sum(math.prod(shape) for shape in shapes[:level]) for level in range(len(shapes))]
     batch, channels = ops.shape(features[0])[0], features[0].shape[-1]
     pixels = ops.concatenate([ops.reshape(feature, (batch, -1, channels)) for feature in features], axis=1)
-    total, pixels = ops.shape(pixels)[1], ops.reshape(pixels, (-1, channels))
 
     height, width, start = (
         ops.take(ops.stack([ops.cast(n, "int32") for n in numbers]), levels, axis=0)[..., None, None]
@@ -101,8 +100,7 @@ def _align(features, strides, boxes, levels, output_size, ratio):
     y, y_weights = _taps(top, bottom, height, output_size, ratio)  # (B, R, S, 2r)
     x, x_weights = _taps(left, right, width, output_size, ratio)
 
-    images = ops.cast(ops.arange(batch) * total, "int32")[:, None, None, None]  # (B, 1, 1, 1)
-    rows = images + start + y * width
+    rows = start + y * width
     indices = rows[:, :, :, None, :, None] + x[:, :, None, :, None, :]  # (B, R, S, S, 2r, 2r)
     weights = y_weights[:, :, :, None, :, None] * x_weights[:, :, None, :, None, :]
     cells = (*ops.shape(indices)[:4], (2 * ratio) ** 2)

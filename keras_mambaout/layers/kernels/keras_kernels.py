@@ -60,11 +60,13 @@ def depthwise_conv(x, kernel, bias):
     return ops.add(ops.depthwise_conv(x, kernel, padding="same", data_format="channels_last"), bias)
 
 
-def weighted_rows(table, indices, weights):
-    """`sum over k of weights[..., k] * table[indices[..., k]]`: `(N, C)`, twice `(..., K)` -> `(..., C)`.
+def weighted_rows(tables, indices, weights):
+    """`sum over k of weights[..., k] * table[indices[..., k]]`: `(B, N, C)`, twice `(B, ..., K)` -> `(B, ..., C)`.
 
-    Only the table gets a gradient. A few of the K at a time, since what is gathered is K times the result.
+    Each image has a table and indices into it. Only tables get a gradient. A few of the K at a time, since what is
+    gathered is K times the result.
     """
+    table, indices = one_table(tables, indices)
     weights = ops.cast(weights, table.dtype)
     at_once = math.isqrt(indices.shape[-1])
     parts = [
@@ -72,3 +74,11 @@ def weighted_rows(table, indices, weights):
         for k in range(0, indices.shape[-1], at_once)
     ]
     return sum(parts)
+
+
+def one_table(tables, indices):
+    """Returns the tables of all images as one, `(B * N, C)`, and the indices into it."""
+    batch, rows = ops.shape(tables)[:2]
+    starts = ops.cast(ops.arange(batch) * rows, indices.dtype)
+    starts = ops.reshape(starts, (-1, *[1] * (len(indices.shape) - 1)))
+    return ops.reshape(tables, (-1, tables.shape[-1])), indices + starts

@@ -27,11 +27,12 @@ def _gelu_gated_matmul(x, gate, kernel):
     return keras_kernels.gated_matmul(x, gate, kernel, keras.activations.gelu), gradients
 
 
-def weighted_rows(table, indices, weights):
-    """`sum over k of weights[..., k] * table[indices[..., k]]`; only the table gets a gradient.
+def weighted_rows(tables, indices, weights):
+    """`sum over k of weights[..., k] * table[indices[..., k]]`, where each image has a table; only they get gradients.
 
     One of the K after the other, forward and backward: all at once would be K times the result.
     """
+    table, indices = keras_kernels.one_table(tables, indices)
     weights = tf.cast(weights, table.dtype)
     taps = range(indices.shape[-1])
 

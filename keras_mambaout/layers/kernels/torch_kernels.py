@@ -4,6 +4,7 @@ import torch
 from torch.nn import functional
 
 from keras_mambaout.layers.kernels.formulations import choose_depthwise_conv
+from keras_mambaout.layers.kernels.keras_kernels import one_table
 
 
 def dense(x, kernel, bias):
@@ -70,8 +71,9 @@ def depthwise_conv(x, kernel, bias):
     return x.permute(0, 2, 3, 1)
 
 
-def weighted_rows(table, indices, weights):
-    """`sum over k of weights[..., k] * table[indices[..., k]]`, without the gathered rows in memory."""
+def weighted_rows(tables, indices, weights):
+    """`sum over k of weights[..., k] * table[indices[..., k]]` of each image, without the gathered rows in memory."""
+    table, indices = one_table(tables, indices)
     *shape, taps = indices.shape
     indices, weights = indices.reshape(-1, taps), weights.reshape(-1, taps).to(table.dtype)
     rows = functional.embedding_bag(indices, table, per_sample_weights=weights, mode="sum")
