@@ -218,8 +218,8 @@ def test_shards(dataset, monkeypatch, training):
         assert sorted(number for part in parts for number in part[index]) == sorted(batch)
 
     batches, names = dataset.batches(**arguments, shard=(1, 2)), []
-    load_image = data_tfds.load_image
-    monkeypatch.setattr(data_tfds, "load_image", lambda file: names.append(file.name) or load_image(file))
+    decode_image = data_tfds.decode_image
+    monkeypatch.setattr(data_tfds, "decode_image", lambda data, name: names.append(name) or decode_image(data, name))
     assert numbers(batches) == parts[1]
     assert len(names) == len(set(names)) == 20, "images of other shards are not decoded"
 
@@ -248,8 +248,8 @@ def test_an_epoch_goes_on_from_a_step(dataset, monkeypatch):
     arguments = {"batch_size": 12, "image_size": 2, "training": True}
     whole = numbers(dataset.batches(**arguments, epochs=(1, 3)))
     stream, names = dataset.batches(**arguments, epochs=(1, 3), first_step=2), []
-    load_image = data_tfds.load_image
-    monkeypatch.setattr(data_tfds, "load_image", lambda file: names.append(file.name) or load_image(file))
+    decode_image = data_tfds.decode_image
+    monkeypatch.setattr(data_tfds, "decode_image", lambda data, name: names.append(name) or decode_image(data, name))
     assert numbers(stream) == whole[2:] and len(names) == 4 * 12
 
 

@@ -69,7 +69,7 @@ def test_errors_of_any_kind_do_not_end_a_training(tmp_path, monkeypatch, caplog)
         return load_image(path)
 
     paths = write_folder(tmp_path)
-    monkeypatch.setattr("keras_mambaout.data.image_files.load_image", fail)
+    monkeypatch.setattr("keras_mambaout.data.image_files.decode_image", fail)
     fruit = ClassificationDataset.from_folder(tmp_path)
     assert len(flat(fruit.batches(**SMALL))) == 12
     assert fruit.unreadable == [paths[7]]
