@@ -67,7 +67,7 @@ def detector(devices, folder):
 
 def segmenter(devices, folder):
     model = create_segmenter()
-    result = fit(model, devices, pixels, 2e-2)
+    result = fit(model, devices, pixels, 1e-2)
     dataset = SegmentationDataset.from_folder(*write_pixels(folder / f"pixels-{devices.process}"), NAMES)
     options = {"batch_size": BATCH, "crop_size": SIZE, "shortest_edge": SIZE, "devices": devices}
     metrics = evaluate_segmenter(model, dataset, **options)
