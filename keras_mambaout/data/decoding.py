@@ -7,14 +7,13 @@ import sys
 import numpy as np
 from PIL import ExifTags, Image
 
-from keras_mambaout.preprocessing.reading import load_image
+from keras_mambaout.preprocessing.reading import UPRIGHT, load_image
 
 PLAIN_MODES = ("RGB", "L")  # of JPEGs, which TensorFlow and Pillow decode to the same pixels
-UPRIGHT = 1  # EXIF's number for an image that is not rotated
 
 
 def decode_image(source: str | os.PathLike | bytes, name: str | None = None) -> np.ndarray:
-    """As `load_image`, for a path or the bytes of a file, and JPEGs in half the time where TensorFlow is in use.
+    """As `load_image`, for a path or the bytes of a file, and JPEGs in less time where TensorFlow is in use.
 
     Plain JPEGs are decoded by TensorFlow, which `tf.data` has loaded anyway: to the same pixels, since both use
     libjpeg-turbo, and without Python's lock, so that threads do not wait for each other. All else, what is damaged
@@ -50,6 +49,6 @@ def _is_plain_jpeg(data):
         with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
             if image.format != "JPEG" or image.mode not in PLAIN_MODES:
                 return False
-            return "exif" not in image.info or image.getexif().get(ExifTags.Base.Orientation, UPRIGHT) == UPRIGHT
+            return "exif" not in image.info or image.getexif().get(ExifTags.Base.Orientation) not in UPRIGHT
     except Exception:  # of any type, and warnings as errors: `load_image` reads it, or says why not
         return False

@@ -81,6 +81,11 @@ def bucket_numbers(sizes: np.ndarray, resize: Any) -> np.ndarray:
     return np.array(table, "int64")[which.reshape(-1)]
 
 
+def holds(bucket: tuple[int, int], size: tuple[int, int]) -> bool:
+    """Returns whether an image of a size fits into a bucket."""
+    return bucket[0] >= size[0] and bucket[1] >= size[1]
+
+
 def _round_up(size, multiple):
     return tuple(side + -side % multiple for side in size)
 
@@ -91,4 +96,4 @@ def _area(size):
 
 def _smallest(buckets, size):
     """Returns the smallest of the buckets that hold a size."""
-    return min((bucket for bucket in buckets if bucket[0] >= size[0] and bucket[1] >= size[1]), key=_area)
+    return min((bucket for bucket in buckets if holds(bucket, size)), key=_area)

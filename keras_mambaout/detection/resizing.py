@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_mambaout.arguments import check_edges, check_positive_integer
 from keras_mambaout.data.resizing import pad_image
-from keras_mambaout.detection.buckets import choose_buckets
+from keras_mambaout.detection.buckets import choose_buckets, holds
 from keras_mambaout.preprocessing.fitting import check_size, fit
 
 FLIP_RATE = 0.5
@@ -66,7 +66,7 @@ class ResizeRule:
             return 0
         wide = len(self.buckets) // 2
         first = 0 if size[0] <= size[1] else wide
-        return next(number for number in range(first, first + wide) if _holds(self.buckets[number], size))
+        return next(number for number in range(first, first + wide) if holds(self.buckets[number], size))
 
     def orders(self, numbers: Sequence[int]) -> list[np.ndarray]:
         """Returns in which order images of these bucket numbers come: one array of positions per orientation.
@@ -115,7 +115,7 @@ def short_sides(
 
 def shrink_into(size: tuple[int, int], bucket: tuple[int, int]) -> tuple[int, int]:
     """Returns a size if a bucket holds it, else the largest one in its proportions that it holds."""
-    return size if _holds(bucket, size) else fit(size, bucket)
+    return size if holds(bucket, size) else fit(size, bucket)
 
 
 def pad_sample(sample: dict, box_frames: bool) -> dict:
@@ -151,7 +151,3 @@ def flip_labels(sample: dict) -> dict:
     if "masks" in sample:
         flipped["masks"] = tf.reverse(sample["masks"], [2])
     return flipped
-
-
-def _holds(bucket, size):
-    return bucket[0] >= size[0] and bucket[1] >= size[1]
