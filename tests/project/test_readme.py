@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 
+import pytest
 import seeded
 from hub_server import HubServer
 from paths import ROOT
@@ -44,6 +45,20 @@ def test_names_in_readme_exist():
     assert [name for name in names - modules if not hasattr(keras_mambaout, name)] == []
 
 
-def test_linked_files_exist():
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith("http")]
-    assert links and [link for link in links if not (ROOT / link).exists()] == []
+def anchors(text):
+    """Returns the anchors that GitHub gives the headings of a Markdown text."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S), flags=re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/training.md", "docs/reliability.md"])
+def test_links_lead_somewhere(page):
+    text = (ROOT / page).read_text()
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not link.startswith("http")]
+    lost = []
+    for link in links:
+        place, _, anchor = link.partition("#")
+        file = (ROOT / page).parent / place if place else ROOT / page
+        if not file.exists() or (anchor and anchor not in anchors(file.read_text())):
+            lost.append(link)
+    assert links and lost == []
