@@ -1,5 +1,7 @@
 """The fast kernels against the layers and operations of Keras: values, gradients, dtypes, devices."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -141,6 +143,29 @@ def test_conv_is_that_of_keras(size, use_bias):
     model = single_layer_model(Conv2D(4, size, **options), (2, 6, 5, 3))
     x = np.random.default_rng(3).normal(size=(2, 6, 5, 3)).astype("float32")
     assert_close(values_and_gradients(model, x), values_and_gradients(expected_model, x), 1e-5)
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="the others have no strips")
+@pytest.mark.parametrize("height", [3, 8, 21])  # fewer rows than strips, as many, more
+def test_gradient_of_a_large_convolution(height, monkeypatch):
+    """In strips, where sizes are known and where they are not."""
+    import tensorflow as tf
+
+    from keras_mambaout.layers.kernels import tensorflow_kernels
+
+    monkeypatch.setattr(tensorflow_kernels, "STRIP_BYTES", 0)
+    x, kernel = tf.random.stateless_normal((2, height, 5, 3), [0, 1]), tf.random.stateless_normal((3, 5, 3, 4), [0, 2])
+
+    def input_and_kernel_gradients(x, conv):
+        with tf.GradientTape() as tape:
+            tape.watch([x, kernel])
+            value = tf.reduce_sum(tf.sin(conv(x)))
+        return tape.gradient(value, [x, kernel])
+
+    expected = input_and_kernel_gradients(x, lambda x: tf.nn.conv2d(x, kernel, 1, "SAME"))
+    strips = functools.partial(input_and_kernel_gradients, conv=lambda x: kernels.conv(x, kernel, None))
+    for function in (strips, tf.function(strips, input_signature=[tf.TensorSpec((None, None, None, 3))])):
+        assert_close(function(x), expected, 1e-5)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

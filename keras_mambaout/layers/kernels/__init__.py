@@ -29,7 +29,7 @@ if keras.backend.backend() == "jax":
         weighted_rows,
     )
 elif keras.backend.backend() == "tensorflow":
-    from keras_mambaout.layers.kernels.tensorflow_kernels import gated_matmul, weighted_rows
+    from keras_mambaout.layers.kernels.tensorflow_kernels import conv, gated_matmul, layer_norm, weighted_rows
 elif keras.backend.backend() == "torch":
     from keras_mambaout.layers.kernels.torch_kernels import (
         conv,

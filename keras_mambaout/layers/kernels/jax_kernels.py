@@ -80,26 +80,13 @@ def layer_norm(x, gamma, beta, epsilon):
 
 def _layer_norm_forward(x, gamma, beta, epsilon):
     """The same in float32, with what the backward pass reads."""
-    x32 = x.astype("float32")
-    mean = jnp.mean(x32, axis=-1, keepdims=True)
-    scale = lax.rsqrt(jnp.mean(jnp.square(x32 - mean), axis=-1, keepdims=True) + epsilon)
-    y = (x32 - mean) * scale * gamma + beta
+    mean, scale = keras_kernels.layer_norm_statistics(x, epsilon)
+    y = (x.astype("float32") - mean) * scale * gamma + beta
     return y.astype(x.dtype), (x, gamma, beta, mean, scale)
 
 
 def _layer_norm_backward(epsilon, residuals, grad):
-    x, gamma, beta, mean, scale = residuals
-    grad = grad.astype("float32")
-    normed = (x.astype("float32") - mean) * scale
-    normed_grad = grad * gamma
-    x_grad = scale * (
-        normed_grad
-        - jnp.mean(normed_grad, axis=-1, keepdims=True)
-        - normed * jnp.mean(normed_grad * normed, axis=-1, keepdims=True)
-    )
-    pixels = tuple(range(x.ndim - 1))
-    gamma_grad, beta_grad = jnp.sum(grad * normed, axis=pixels), jnp.sum(grad, axis=pixels)
-    return x_grad.astype(x.dtype), gamma_grad.astype(gamma.dtype), beta_grad.astype(beta.dtype)
+    return keras_kernels.layer_norm_gradients(*residuals, grad)
 
 
 layer_norm.defvjp(_layer_norm_forward, _layer_norm_backward)

@@ -48,6 +48,28 @@ def layer_norm(x, gamma, beta, epsilon):
     return ops.layer_normalization(x, gamma, beta, axis=-1, epsilon=epsilon)
 
 
+def layer_norm_statistics(x, epsilon):
+    """Returns the mean over the last axis and `1 / sqrt(variance + epsilon)`, float32, `(..., 1)`."""
+    x = ops.cast(x, "float32")
+    mean = ops.mean(x, axis=-1, keepdims=True)
+    return mean, ops.rsqrt(ops.mean(ops.square(x - mean), axis=-1, keepdims=True) + epsilon)
+
+
+def layer_norm_gradients(x, gamma, beta, mean, scale, grad):
+    """The gradients of `layer_norm` by `x`, `gamma` and `beta`, from its input and statistics alone."""
+    grad = ops.cast(grad, "float32")
+    normed = (ops.cast(x, "float32") - mean) * scale
+    normed_grad = grad * ops.cast(gamma, "float32")
+    x_grad = scale * (
+        normed_grad
+        - ops.mean(normed_grad, axis=-1, keepdims=True)
+        - normed * ops.mean(normed_grad * normed, axis=-1, keepdims=True)
+    )
+    pixels = tuple(range(len(x.shape) - 1))
+    gamma_grad, beta_grad = ops.sum(grad * normed, axis=pixels), ops.sum(grad, axis=pixels)
+    return ops.cast(x_grad, x.dtype), ops.cast(gamma_grad, gamma.dtype), ops.cast(beta_grad, beta.dtype)
+
+
 def strided_conv(x, kernel):
     """3x3 convolution with stride 2 and one row and column of zeros on every side, channels last."""
     x = ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))  # (B, H + 2, W + 2, C)

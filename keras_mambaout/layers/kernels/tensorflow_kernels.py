@@ -5,6 +5,9 @@ import tensorflow as tf
 
 from keras_mambaout.layers.kernels import keras_kernels
 
+STRIPS = 8  # in which the gradient of a large convolution's kernel is computed
+STRIP_BYTES = 16e6  # of the values that one strip's matrix product reads, below which there is one strip
+
 
 def gated_matmul(x, gate, kernel, activation):
     """`(activation(gate) * x) @ kernel`, which keeps its inputs only, where the activation is GELU."""
@@ -25,6 +28,66 @@ def _gelu_gated_matmul(x, gate, kernel):
         return x_grad, gate_grad, tf.tensordot(product, grad, [pixels, pixels])
 
     return keras_kernels.gated_matmul(x, gate, kernel, keras.activations.gelu), gradients
+
+
+def layer_norm(x, gamma, beta, epsilon):
+    """LayerNormalization over the last axis; for the backward pass it keeps its input, and not that times `gamma`."""
+
+    @tf.custom_gradient
+    def normalized(x, gamma, beta):
+        def gradients(grad):
+            statistics = keras_kernels.layer_norm_statistics(x, epsilon)
+            return keras_kernels.layer_norm_gradients(x, gamma, beta, *statistics, grad)
+
+        return keras_kernels.layer_norm(x, gamma, beta, epsilon), gradients
+
+    return normalized(x, tf.convert_to_tensor(gamma), tf.convert_to_tensor(beta))
+
+
+def conv(x, kernel, bias):
+    """Convolution with stride 1 and zero padding to the same size, channels last; `bias` may be `None`.
+
+    TensorFlow's own gradients copy, on a CPU, all pixels under the kernel at once: of a map of 200 x 320 pixels and 256
+    channels (66 MB), each of the two 0.5 GB. The input's gradient is a convolution with the kernel turned round here,
+    which copies nothing and takes two thirds of the time; the kernel's is the sum of those of strips of rows.
+    """
+    kernel = tf.convert_to_tensor(kernel)  # not a variable, of which `tf.custom_gradient` wants to know
+    x = _conv(x, kernel) if max(kernel.shape[:2]) > 1 else tf.nn.conv2d(x, kernel, 1, "SAME")
+    return x if bias is None else tf.nn.bias_add(x, bias)
+
+
+@tf.custom_gradient
+def _conv(x, kernel):
+    def gradients(grad):
+        turned = tf.transpose(kernel[::-1, ::-1], (0, 1, 3, 2))
+        x_grad = tf.nn.conv2d(grad, turned, 1, "SAME")
+        with tf.control_dependencies([x_grad]):
+            return x_grad, _kernel_gradient(tf.identity(x), grad, kernel.shape)
+
+    return tf.nn.conv2d(x, kernel, 1, "SAME"), gradients
+
+
+def _kernel_gradient(x, grad, kernel_shape):
+    rows, columns, channels, _ = kernel_shape
+    height, width = x.shape[1:3]
+    unknown = height is None or width is None
+    large = unknown or height * width * rows * columns * channels * x.dtype.size > STRIPS * STRIP_BYTES
+    strips = STRIPS if large and not tf.config.list_logical_devices("GPU") else 1
+    x = tf.pad(x, ((0, 0), (rows // 2, rows // 2), (columns // 2, columns // 2), (0, 0)))
+    height, total = tf.shape(grad)[1], tf.zeros(kernel_shape, x.dtype)
+    for strip in range(strips):
+        start, end = height * strip // strips, height * (strip + 1) // strips
+        with tf.control_dependencies([total]):
+            part = grad[:, start:end]
+        strip_grad = tf.raw_ops.Conv2DBackpropFilter(
+            input=x[:, start : end + rows - 1],
+            filter_sizes=kernel_shape,
+            out_backprop=part,
+            strides=[1, 1, 1, 1],
+            padding="VALID",
+        )
+        total += tf.where(start < end, strip_grad, tf.zeros_like(total))  # of no rows TensorFlow returns any values
+    return total
 
 
 def weighted_rows(tables, indices, weights):
