@@ -61,27 +61,19 @@ def box_losses(
     return classification, _box_loss(deltas, targets, is_positive) / samples
 
 
-def mask_loss(logits: Any, classes: Any, targets: Any, is_positive: Any) -> Any:
+def mask_loss(logits: Any, targets: Any, is_positive: Any) -> Any:
     """Binary cross entropy of the mask of the object's class, averaged over the pixels of all positive samples.
 
     Args:
-        logits: `(B, S, M, M, C)`.
-        classes: `(B, S)`, integers.
+        logits: `(B, S, M, M)`, of the object's class.
         targets: `(B, S, M, M)`, from 0 to 1: the fraction of a cell that the object covers.
         is_positive: Boolean `(B, S)`.
 
     Returns:
         The loss, a float32 scalar; 0 if there are no positive samples.
     """
-    own = select_class(logits, ops.where(is_positive, classes, 0))
-    entropy = ops.mean(_binary_cross_entropy(own, targets), axis=(-2, -1))  # (B, S)
+    entropy = ops.mean(_binary_cross_entropy(logits, targets), axis=(-2, -1))  # (B, S)
     return ops.sum(ops.where(is_positive, entropy, 0.0)) / shared_count(is_positive)
-
-
-def select_class(masks: Any, classes: Any) -> Any:
-    """Selects, from masks `(B, R, M, M, C)`, those of the classes `(B, R)`, as float32 `(B, R, M, M)`."""
-    own = ops.one_hot(classes, masks.shape[-1], dtype="float32")
-    return ops.einsum("brhwc,brc->brhw", ops.cast(masks, "float32"), own)
 
 
 def _box_loss(deltas, targets, is_positive):

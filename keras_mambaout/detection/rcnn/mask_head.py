@@ -25,7 +25,8 @@ class MaskHead(CompositeLayer):
         channels: Channels of the convolutions.
 
     Shapes:
-        `(B, R, S, S, channels)` -> logits `(B, R, 2S, 2S, C)`.
+        `(B, R, S, S, channels)` -> logits `(B, R, 2S, 2S, C)`. With `classes`, integers `(B, R)` from 0 to `C - 1`, the
+        masks of these alone, `(B, R, 2S, 2S)`, in less memory.
 
     Example:
     ```python
@@ -50,8 +51,8 @@ class MaskHead(CompositeLayer):
             inputs = self.channels
         height, width = size
         self.upsampling = keras.layers.EinsumDense(
-            "bhwc,cijd->bhiwjd",
-            (height, 2, width, 2, self.channels),
+            "bhwc,cijd->bhwijd",
+            (height, width, 2, 2, self.channels),
             activation="relu",
             bias_axes="d",
             kernel_initializer=VarianceScaling(2.0, "fan_out", in_axis=0),
@@ -60,20 +61,31 @@ class MaskHead(CompositeLayer):
         )
         self.upsampling.build((None, height, width, inputs))
         self.masks = convolution(self.num_classes, 1, "masks", dtype, normal(DEVIATION))
-        self.masks.build((None, 2 * height, 2 * width, inputs))
+        self.masks.build((None, height, 4 * width, inputs))
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Any, classes: Any = None) -> Any:
         batch, rows, height, width = ops.shape(inputs)[:4]
         x = ops.reshape(inputs, (-1, height, width, inputs.shape[-1]))
         for layer in self.convolutions:
             x = layer(x)
-        x = ops.reshape(self.upsampling(x), (-1, 2 * height, 2 * width, self.channels))
-        masks = self.masks(x)
-        return ops.reshape(masks, (batch, rows, 2 * height, 2 * width, self.num_classes))
+        x = self.upsampling(x)  # (B * R, S, S, 2, 2, channels)
+        x = ops.reshape(x, (-1, height, 4 * width, self.channels))  # the last layer treats each pixel by itself
+        masks = self.masks(x) if classes is None else self._masks_of(x, ops.reshape(classes, (-1,)))
+        shape = () if classes is not None else (self.num_classes,)
+        masks = ops.reshape(masks, (-1, height, width, 2, 2, *shape))
+        masks = ops.swapaxes(masks, 2, 3)  # pixels are in the right places now, when there are fewer values
+        return ops.reshape(masks, (batch, rows, 2 * height, 2 * width, *shape))
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        batch, rows, height, width, _ = input_shape
-        return (batch, rows, 2 * height, 2 * width, self.num_classes)
+    def _masks_of(self, x, classes):
+        """Returns what the last layer computes of one class for each box, `(B * R, S, 4 * S)`."""
+        kernel = ops.take(ops.cast(self.masks.kernel[0, 0], x.dtype), classes, axis=1)  # (channels, B * R)
+        bias = ops.take(ops.cast(self.masks.bias, x.dtype), classes, axis=0)
+        return ops.einsum("rhwc,cr->rhw", x, kernel) + bias[:, None, None]
+
+    def compute_output_shape(self, inputs_shape: Any, classes_shape: Any = None) -> Any:
+        batch, rows, height, width, _ = inputs_shape
+        shape = (batch, rows, 2 * height, 2 * width)
+        return shape if classes_shape is not None else (*shape, self.num_classes)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_classes": self.num_classes, "channels": self.channels}

@@ -167,8 +167,9 @@ class MaskRCNN(InferenceSettingsMixin, LabelCheckMixin, keras.Model):
             boxes, scores, self.iou_threshold, self.confidence_threshold, self.max_detections, MAX_CANDIDATES
         )
         found = confidence > 0
-        masks = self.mask_head(multiscale_roi_align(first_stage["features"], boxes, MASK_SIZE))
-        masks = ops.sigmoid(losses.select_class(masks, classes))  # (B, D, 28, 28)
+        own = ops.maximum(ops.cast(classes, "int32"), 0)  # -1 where nothing was found
+        masks = self.mask_head(multiscale_roi_align(first_stage["features"], boxes, MASK_SIZE), classes=own)
+        masks = ops.sigmoid(ops.cast(masks, "float32"))  # (B, D, 28, 28)
         return {
             "boxes": boxes,
             "confidence": confidence,
@@ -221,9 +222,12 @@ class MaskRCNN(InferenceSettingsMixin, LabelCheckMixin, keras.Model):
 
         masks = mask_targets(y["masks"], ops.cast(y["boxes"], "float32"), samples)  # (B, 128, 28, 28)
         count = masks.shape[1]
-        logits = self.mask_head(multiscale_roi_align(y_pred["features"], samples["boxes"][:, :count], MASK_SIZE))
-        own, positive = samples["classes"][:, :count], samples["is_positive"][:, :count]
-        values.append(losses.mask_loss(logits, own, masks, positive))
+        positive = samples["is_positive"][:, :count]
+        own = ops.where(positive, samples["classes"][:, :count], 0)
+        logits = self.mask_head(
+            multiscale_roi_align(y_pred["features"], samples["boxes"][:, :count], MASK_SIZE), classes=own
+        )
+        values.append(losses.mask_loss(logits, masks, positive))
 
         for tracker, value in zip(self.trackers, values, strict=True):
             tracker.update_state(value)

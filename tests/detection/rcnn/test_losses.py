@@ -32,7 +32,7 @@ def draws(seed=0, positives=(3, 5), valid=(10, 12)):
         "proposal_deltas": normal(4),
         "logits": 2 * normal(CLASSES + 1),
         "deltas": normal(CLASSES, 4),
-        "mask_logits": 2 * normal(SIDE, SIDE, CLASSES),
+        "mask_logits": 2 * normal(SIDE, SIDE),
         "classes": random.randint(0, CLASSES, (BATCH, SAMPLES)).astype("int32"),
         "targets": normal(4),
         "masks": random.uniform(0, 1, (BATCH, SAMPLES, SIDE, SIDE)).astype("float32"),
@@ -64,8 +64,8 @@ def box_losses_by_loops(x):
 def mask_loss_by_loops(x):
     pixels = []
     for place in zip(*np.nonzero(x["is_positive"]), strict=True):
-        logits = x["mask_logits"][place][..., x["classes"][place]]
-        pixels += [binary_cross_entropy(*pair) for pair in zip(logits.flat, x["masks"][place].flat, strict=True)]
+        pairs = zip(x["mask_logits"][place].flat, x["masks"][place].flat, strict=True)
+        pixels += [binary_cross_entropy(*pair) for pair in pairs]
     return np.mean(pixels)
 
 
@@ -75,7 +75,7 @@ def arguments(x):
     names = {
         proposal_losses: ("objectness", "proposal_deltas", "targets", "is_positive", "is_valid"),
         box_losses: ("logits", "deltas", "classes", "targets", "is_positive", "is_valid"),
-        mask_loss: ("mask_logits", "classes", "masks", "is_positive"),
+        mask_loss: ("mask_logits", "masks", "is_positive"),
     }
     return {function: [x[name] for name in these] for function, these in names.items()}
 
