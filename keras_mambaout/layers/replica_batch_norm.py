@@ -32,14 +32,26 @@ class ReplicaBatchNormalization(keras.layers.BatchNormalization):
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        if not (training and self.trainable) or mask is not None or replica_count() == 1:
+        if not (training and self.trainable) or mask is not None:
             return super().call(inputs, training=training, mask=mask)
+        x, mean, variance = self.normalized(inputs)
+        self.count(mean, variance)
+        return x
+
+    def normalized(self, inputs: Any) -> tuple[Any, Any, Any]:
+        """Returns what training returns, and the mean and the variance, `(C,)`, without counting them."""
         x = ops.cast(inputs, "float32")
         axes = [axis for axis in range(len(x.shape)) if axis != self.axis % len(x.shape)]
-        mean = replica_mean(ops.mean(x, axis=axes))
-        shape = [-1 if axis == self.axis % len(x.shape) else 1 for axis in range(len(x.shape))]
-        variance = replica_mean(ops.mean(ops.square(x - ops.reshape(mean, shape)), axis=axes))
+        if replica_count() == 1:
+            mean, variance = ops.moments(x, axes=axes)
+        else:
+            mean = replica_mean(ops.mean(x, axis=axes))
+            shape = [-1 if axis == self.axis % len(x.shape) else 1 for axis in range(len(x.shape))]
+            variance = replica_mean(ops.mean(ops.square(x - ops.reshape(mean, shape)), axis=axes))
+        x = ops.batch_normalization(x, mean, variance, self.axis, self.beta, self.gamma, self.epsilon)
+        return ops.cast(x, self.compute_dtype), mean, variance
+
+    def count(self, mean: Any, variance: Any) -> None:
+        """Counts the statistics of a batch in the moving averages."""
         for average, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
             average.assign(average * self.momentum + value * (1.0 - self.momentum))
-        x = ops.batch_normalization(x, mean, variance, self.axis, self.beta, self.gamma, self.epsilon)
-        return ops.cast(x, self.compute_dtype)

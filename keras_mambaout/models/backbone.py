@@ -10,7 +10,7 @@ import keras
 from keras_mambaout import arguments, layers
 from keras_mambaout.config import STAGES, MambaOutConfig, resolve_config
 from keras_mambaout.layers.common import layer_norm
-from keras_mambaout.layers.composite import saved_dtype
+from keras_mambaout.layers.composite import rematerialized, saved_dtype
 from keras_mambaout.models.freezing import freeze_layers, frozen_layer_names
 from keras_mambaout.models.lora import add_lora
 from keras_mambaout.models.mixins import ModelMixin
@@ -48,6 +48,8 @@ class MambaOutBackbone(ModelMixin, keras.Model):
             outputs; default `keras.config.image_data_format()`. Inside, everything is channels last.
         frozen_layers: Names of layers that are not trained, as a saved model remembers them.
         dtype: Dtype policy of all layers, such as `"mixed_bfloat16"`; default Keras' global one.
+        rematerialize: Whether training computes anew, in the backward pass, what happens inside each block, instead of
+            keeping it: less memory, more time, equal numbers. It is of this object and not saved with it.
         name: Name of the model.
 
     Shapes:
@@ -81,6 +83,7 @@ class MambaOutBackbone(ModelMixin, keras.Model):
         data_format: str | None = None,
         frozen_layers: Iterable[str] = (),
         dtype: str | keras.DTypePolicy | None = None,
+        rematerialize: bool = False,
         name: str = "mambaout_backbone",
         **kwargs,
     ):
@@ -98,52 +101,53 @@ class MambaOutBackbone(ModelMixin, keras.Model):
         channels_first = data_format == "channels_first"
 
         # === Functional model ===
-        images = keras.Input(input_shape, name="images")
-        x = images
-        if channels_first:
-            x = keras.layers.Permute((2, 3, 1), dtype=dtype, name="to_channels_last")(x)  # (B, H, W, C)
-        if include_preprocessing:
-            x = layers.ImageNormalization(dtype=keras.config.floatx(), name="image_normalization")(x)
-        if pad_to_multiple > 1:
-            x = layers.PadToMultiple(pad_to_multiple, dtype=dtype, name="pad_to_multiple")(x)
-        x = layers.Stem(config.dims[0], config.stem_mid_norm, config.activation, dtype=dtype, name="stem")(x)
-
-        pyramid, pyramid_layers = {}, {}
-        for stage, block_rates in enumerate(config.drop_path_rates(drop_path_rate)):
-            if stage > 0:
-                x = layers.Downsample(
-                    config.dims[stage],
-                    norm_first=config.downsample == "conv_nf",
-                    dtype=dtype,
-                    name=f"stages_{stage}_downsample",
-                )(x)
-            for block, block_rate in enumerate(block_rates):
-                layer_name = f"stages_{stage}_blocks_{block}"
-                x = layers.GatedCNNBlock(
-                    expansion_ratio=config.expansion_ratio,
-                    conv_ratio=config.conv_ratio,
-                    kernel_size=config.kernel_size,
-                    activation=config.activation,
-                    layer_scale_init=config.layer_scale_init,
-                    drop_path_rate=block_rate,
-                    dtype=dtype,
-                    name=layer_name,
-                )(x)  # (B, H / 2^(stage + 2), W / 2^(stage + 2), dims[stage])
-            feature = x
-            if output_norms:
-                layer_name = f"output_norms_{stage}"
-                feature = layer_norm(layer_name, dtype)(feature)
+        with rematerialized(rematerialize):
+            images = keras.Input(input_shape, name="images")
+            x = images
             if channels_first:
-                layer_name = f"stages_{stage}_output"
-                feature = keras.layers.Permute((3, 1, 2), dtype=dtype, name=layer_name)(feature)
-            pyramid[f"P{stage + 2}"], pyramid_layers[f"P{stage + 2}"] = feature, layer_name
+                x = keras.layers.Permute((2, 3, 1), dtype=dtype, name="to_channels_last")(x)  # (B, H, W, C)
+            if include_preprocessing:
+                x = layers.ImageNormalization(dtype=keras.config.floatx(), name="image_normalization")(x)
+            if pad_to_multiple > 1:
+                x = layers.PadToMultiple(pad_to_multiple, dtype=dtype, name="pad_to_multiple")(x)
+            x = layers.Stem(config.dims[0], config.stem_mid_norm, config.activation, dtype=dtype, name="stem")(x)
 
-        outputs = pyramid[f"P{STAGES + 1}"]
-        if output_norms or channels_first:
-            outputs = layers.LastLevel(dtype=dtype, name="last_level")(list(pyramid.values()))
-        if pooling is not None:
-            pool = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}[pooling]
-            outputs = pool(data_format=data_format, dtype=dtype, name=f"{pooling}_pool")(outputs)
+            pyramid, pyramid_layers = {}, {}
+            for stage, block_rates in enumerate(config.drop_path_rates(drop_path_rate)):
+                if stage > 0:
+                    x = layers.Downsample(
+                        config.dims[stage],
+                        norm_first=config.downsample == "conv_nf",
+                        dtype=dtype,
+                        name=f"stages_{stage}_downsample",
+                    )(x)
+                for block, block_rate in enumerate(block_rates):
+                    layer_name = f"stages_{stage}_blocks_{block}"
+                    x = layers.GatedCNNBlock(
+                        expansion_ratio=config.expansion_ratio,
+                        conv_ratio=config.conv_ratio,
+                        kernel_size=config.kernel_size,
+                        activation=config.activation,
+                        layer_scale_init=config.layer_scale_init,
+                        drop_path_rate=block_rate,
+                        dtype=dtype,
+                        name=layer_name,
+                    )(x)  # (B, H / 2^(stage + 2), W / 2^(stage + 2), dims[stage])
+                feature = x
+                if output_norms:
+                    layer_name = f"output_norms_{stage}"
+                    feature = layer_norm(layer_name, dtype)(feature)
+                if channels_first:
+                    layer_name = f"stages_{stage}_output"
+                    feature = keras.layers.Permute((3, 1, 2), dtype=dtype, name=layer_name)(feature)
+                pyramid[f"P{stage + 2}"], pyramid_layers[f"P{stage + 2}"] = feature, layer_name
+
+            outputs = pyramid[f"P{STAGES + 1}"]
+            if output_norms or channels_first:
+                outputs = layers.LastLevel(dtype=dtype, name="last_level")(list(pyramid.values()))
+            if pooling is not None:
+                pool = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}[pooling]
+                outputs = pool(data_format=data_format, dtype=dtype, name=f"{pooling}_pool")(outputs)
         super().__init__(inputs=images, outputs=outputs, name=name, **kwargs)
 
         # === Config ===

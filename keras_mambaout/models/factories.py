@@ -24,6 +24,7 @@ def MambaOutFemto(
     dropout_rate: float = 0.0,
     name: str = "mambaout_femto",
     dtype: str | keras.DTypePolicy | None = None,
+    rematerialize: bool = False,
 ) -> keras.Model:
     """Builds mambaout_femto: 3, 3, 9, 3 blocks of 48, 96, 192, 288 channels.
 
@@ -46,6 +47,7 @@ def MambaOutKobe(
     dropout_rate: float = 0.0,
     name: str = "mambaout_kobe",
     dtype: str | keras.DTypePolicy | None = None,
+    rematerialize: bool = False,
 ) -> keras.Model:
     """Builds mambaout_kobe: 3, 3, 15, 3 blocks of 48, 96, 192, 288 channels.
 
@@ -68,6 +70,7 @@ def MambaOutTiny(
     dropout_rate: float = 0.0,
     name: str = "mambaout_tiny",
     dtype: str | keras.DTypePolicy | None = None,
+    rematerialize: bool = False,
 ) -> keras.Model:
     """Builds mambaout_tiny: 3, 3, 9, 3 blocks of 96, 192, 384, 576 channels.
 
@@ -90,6 +93,7 @@ def MambaOutSmall(
     dropout_rate: float = 0.0,
     name: str = "mambaout_small",
     dtype: str | keras.DTypePolicy | None = None,
+    rematerialize: bool = False,
 ) -> keras.Model:
     """Builds mambaout_small: 3, 4, 27, 3 blocks of 96, 192, 384, 576 channels.
 
@@ -112,6 +116,7 @@ def MambaOutBase(
     dropout_rate: float = 0.0,
     name: str = "mambaout_base",
     dtype: str | keras.DTypePolicy | None = None,
+    rematerialize: bool = False,
 ) -> keras.Model:
     """Builds mambaout_base: 3, 4, 27, 3 blocks of 128, 256, 512, 768 channels.
 
@@ -134,6 +139,7 @@ def MambaOutSmallRW(
     dropout_rate: float = 0.0,
     name: str = "mambaout_small_rw",
     dtype: str | keras.DTypePolicy | None = None,
+    rematerialize: bool = False,
 ) -> keras.Model:
     """Builds mambaout_small_rw: 3, 4, 27, 3 blocks of 96, 192, 384, 576 channels.
 
@@ -156,6 +162,7 @@ def MambaOutBaseShortRW(
     dropout_rate: float = 0.0,
     name: str = "mambaout_base_short_rw",
     dtype: str | keras.DTypePolicy | None = None,
+    rematerialize: bool = False,
 ) -> keras.Model:
     """Builds mambaout_base_short_rw: 3, 3, 25, 3 blocks of 128, 256, 512, 768 channels.
 
@@ -178,6 +185,7 @@ def MambaOutBaseTallRW(
     dropout_rate: float = 0.0,
     name: str = "mambaout_base_tall_rw",
     dtype: str | keras.DTypePolicy | None = None,
+    rematerialize: bool = False,
 ) -> keras.Model:
     """Builds mambaout_base_tall_rw: 3, 4, 30, 3 blocks of 128, 256, 512, 768 channels.
 
@@ -200,6 +208,7 @@ def MambaOutBaseWideRW(
     dropout_rate: float = 0.0,
     name: str = "mambaout_base_wide_rw",
     dtype: str | keras.DTypePolicy | None = None,
+    rematerialize: bool = False,
 ) -> keras.Model:
     """Builds mambaout_base_wide_rw: 3, 4, 27, 3 blocks of 128, 256, 512, 768 channels.
 
@@ -222,6 +231,7 @@ def MambaOutBasePlusRW(
     dropout_rate: float = 0.0,
     name: str = "mambaout_base_plus_rw",
     dtype: str | keras.DTypePolicy | None = None,
+    rematerialize: bool = False,
 ) -> keras.Model:
     """Builds mambaout_base_plus_rw: 3, 4, 30, 3 blocks of 128, 256, 512, 768 channels.
 

@@ -32,6 +32,7 @@ def create_model(
     dropout_rate: float = 0.0,
     name: str | None = None,
     dtype: str | keras.DTypePolicy | None = None,
+    rematerialize: bool = False,
 ) -> keras.Model:
     """Builds a MambaOut model by name.
 
@@ -59,6 +60,7 @@ def create_model(
         dropout_rate: Dropout before the last layer while training, in `[0, 1)`.
         name: Name of the model; default the variant's.
         dtype: Dtype policy, such as `"mixed_bfloat16"`; default Keras' global one.
+        rematerialize: As for `MambaOutBackbone`: less memory in training, more time.
 
     Returns:
         A `MambaOutClassifier`, or a `MambaOutBackbone` with `include_top=False`.
@@ -86,6 +88,7 @@ def create_model(
         pooling=pooling,
         drop_path_rate=drop_path_rate,
         dtype=dtype,
+        rematerialize=rematerialize,
         name=f"{name}_backbone" if include_top else name,
     )
     if include_top:

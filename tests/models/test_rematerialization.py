@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 import tiny_tasks
 
+import keras_mambaout
 from keras_mambaout.detection import mask_rcnn
 from keras_mambaout.layers import GatedCNNBlock
+from keras_mambaout.layers.replica_batch_norm import ReplicaBatchNormalization
 from keras_mambaout.segmentation import upernet
+from keras_mambaout.segmentation.uper.conv_norm_relu import ConvNormReLU
 
 called_once = pytest.mark.skipif(
     keras.backend.backend() == "jax", reason="JAX calls a layer once and computes its graph anew"
@@ -97,6 +100,7 @@ def test_blocks_are_computed_anew(calls):
 
 
 @called_once
+@pytest.mark.first_on("torch")
 @pytest.mark.parametrize("make", [mask_rcnn, upernet])
 def test_rematerialize_is_an_argument_of_the_factories(make, calls):
     """And of what they make only, not of the file."""
@@ -110,3 +114,31 @@ def test_rematerialize_is_an_argument_of_the_factories(make, calls):
     assert times[1] == times[0] + 1
     assert models[0].get_config().keys() == models[1].get_config().keys()
     assert "remat" not in str(models[1].get_config())
+
+
+def test_rematerialize_is_an_argument_of_models():
+    def modes(model):
+        return {layer._remat_mode is not None for layer in model.layers if isinstance(layer, GatedCNNBlock)}
+
+    for flag in (False, True):
+        backbone = keras_mambaout.MambaOutBackbone(tiny_tasks.CONFIG, rematerialize=flag)
+        model = keras_mambaout.create_model("mambaout_test", weights=None, rematerialize=flag)
+        assert modes(backbone) == modes(model) == {flag}
+    assert modes(type(backbone).from_config(backbone.get_config())) == {False}
+
+
+@called_once
+def test_layers_of_the_heads_of_upernet_are_computed_anew(monkeypatch):
+    """But their batch is counted once."""
+    names, convolution = [], ConvNormReLU._with_statistics
+    monkeypatch.setattr(
+        ConvNormReLU, "_with_statistics", lambda self, *maps: names.append(self.name) or convolution(self, *maps)
+    )
+    options = {"num_classes": 3, "weights": None, "channels": 8}
+    model = tiny_tasks.compile(upernet(tiny_tasks.CONFIG, rematerialize=True, **options))
+    counted = []
+    monkeypatch.setattr(ReplicaBatchNormalization, "count", lambda self, *_: counted.append(self.path))
+    names.clear()
+    model.train_on_batch(*tiny_tasks.batch("upernet"))
+    assert names.count("fusion") == names.count("bottleneck") == 2
+    assert len(set(counted)) == len(counted) > 10

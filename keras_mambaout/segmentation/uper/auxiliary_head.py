@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from keras_mambaout.layers.composite import CompositeLayer, not_rematerialized
+from keras_mambaout.layers.composite import CompositeLayer
 from keras_mambaout.segmentation.uper.conv_norm_relu import ConvNormReLU, channel_dropout, classifier
 from keras_mambaout.serialization import serializable
 
@@ -34,7 +34,6 @@ class AuxiliaryHead(CompositeLayer):
         super().__init__(**kwargs)
         self.num_classes, self.channels, self.dropout_rate = num_classes, channels, dropout_rate
 
-    @not_rematerialized
     def build(self, input_shape: Any) -> None:
         shape = (*input_shape[:-1], self.channels)
         self.conv = ConvNormReLU(self.channels, 3, dtype=self.dtype_policy, name="conv")

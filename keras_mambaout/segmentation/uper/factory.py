@@ -32,9 +32,9 @@ def upernet(
             small 0.4, base 0.6).
         dtype: Dtype policy, such as `"mixed_bfloat16"`; `None` is Keras' global one.
         rematerialize: Whether training computes anew, in the backward pass, what happens inside each block of the
-            backbone, instead of keeping it: less memory, more time, equal numbers. The heads stay as they are, since
-            their batch normalisation would count each batch twice. It is of this object and not saved with it. A
-            backbone that is given as a model stays as it is.
+            backbone and inside each `ConvNormReLU` of the heads, instead of keeping it: less memory, more time, equal
+            numbers. It is of this object and not saved with it. A backbone that is given as a model stays as it is,
+            and so do the heads where several devices share a batch.
         **kwargs: Further arguments of `UperNet`, such as `ignore_index`.
 
     Returns:

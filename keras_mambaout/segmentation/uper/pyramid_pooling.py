@@ -3,12 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from keras import ops
-
-from keras_mambaout.layers.composite import CompositeLayer, not_rematerialized
+from keras_mambaout.layers.composite import CompositeLayer
 from keras_mambaout.segmentation.uper.adaptive_pooling import adaptive_average_pool
 from keras_mambaout.segmentation.uper.conv_norm_relu import ConvNormReLU
-from keras_mambaout.segmentation.uper.resizing import resize_bilinear
 from keras_mambaout.serialization import serializable
 
 
@@ -40,7 +37,6 @@ class PyramidPooling(CompositeLayer):
         super().__init__(**kwargs)
         self.channels, self.scales = channels, tuple(scales)
 
-    @not_rematerialized
     def build(self, input_shape: Any) -> None:
         batch, *size, inputs = input_shape
         self.reductions = []
@@ -52,11 +48,11 @@ class PyramidPooling(CompositeLayer):
         self.bottleneck.build((batch, *size, inputs + len(self.scales) * self.channels))
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        size, parts = ops.shape(inputs)[1:3], [inputs]
-        for scale, reduction in zip(self.scales, self.reductions, strict=True):
-            pooled = reduction(adaptive_average_pool(inputs, scale), training=training)  # (B, scale, scale, channels)
-            parts.append(resize_bilinear(pooled, size))
-        return self.bottleneck(ops.concatenate(parts, axis=-1), training=training)
+        pooled = [
+            reduction(adaptive_average_pool(inputs, scale), training=training)  # (B, scale, scale, channels)
+            for scale, reduction in zip(self.scales, self.reductions, strict=True)
+        ]
+        return self.bottleneck([inputs, *pooled], training=training)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape[:-1], self.channels)

@@ -5,7 +5,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_mambaout.layers.composite import CompositeLayer, not_rematerialized
+from keras_mambaout.layers.composite import CompositeLayer
 from keras_mambaout.segmentation.uper.conv_norm_relu import ConvNormReLU, channel_dropout, classifier
 from keras_mambaout.segmentation.uper.pyramid_pooling import PyramidPooling
 from keras_mambaout.segmentation.uper.resizing import resize_bilinear
@@ -53,7 +53,6 @@ class UPerHead(CompositeLayer):
         self.num_classes, self.channels = num_classes, channels
         self.pool_scales, self.dropout_rate = tuple(pool_scales), dropout_rate
 
-    @not_rematerialized
     def build(self, input_shape: Any) -> None:
         dtype, channels = self.dtype_policy, self.channels
         *finer, coarsest = input_shape
@@ -83,9 +82,7 @@ class UPerHead(CompositeLayer):
             levels[level] = levels[level] + resize_bilinear(levels[level + 1], ops.shape(levels[level])[1:3])
         for level, output in enumerate(self.outputs):
             levels[level] = output(levels[level], training=training)
-        size = ops.shape(levels[0])[1:3]
-        x = ops.concatenate([resize_bilinear(level, size) for level in levels], axis=-1)  # (B, H_1, W_1, 4 channels)
-        x = self.fusion(x, training=training)
+        x = self.fusion(levels, training=training)  # (B, H_1, W_1, channels)
         return self.classifier(self.dropout(x, training=training))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
