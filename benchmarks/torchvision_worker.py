@@ -1,6 +1,6 @@
-"""torchvision's Mask R-CNN as a contender of mask_rcnn.py, run by an interpreter that has torchvision.
+"""torchvision's Mask R-CNN as a contender of dense_prediction.py, run by an interpreter that has torchvision.
 
-Answers the requests of `mask_rcnn_worker.py`.
+Answers the requests of `dense_prediction_worker.py`.
 """
 
 import pathlib
@@ -25,7 +25,7 @@ def describe():
 
 
 class TorchvisionWorker:
-    def build(self, model, batch, num_classes, learning_rate=1e-4):
+    def build(self, model, batch, num_classes, task=None, remat=False, learning_rate=1e-4):
         with np.load(batch) as arrays:
             images, labels = arrays["images"], {name: arrays[name] for name in ("boxes", "classes", "masks")}
         height, width = images.shape[1:3]

@@ -1,4 +1,4 @@
-"""Our Mask R-CNN as a contender of mask_rcnn.py; `KERAS_BACKEND` chooses the backend."""
+"""Our Mask R-CNN or UperNet as a contender of dense_prediction.py; `KERAS_BACKEND` chooses the backend."""
 
 import platform
 import time
@@ -10,6 +10,7 @@ import keras_mambaout
 from keras_mambaout.compare import frameworks
 from keras_mambaout.compare.protocol import serve
 from keras_mambaout.detection import mask_rcnn
+from keras_mambaout.segmentation import upernet
 
 
 def describe():
@@ -22,13 +23,15 @@ def describe():
     return {"versions": versions, "device": frameworks.device()[1]}
 
 
-class MaskRCNNWorker:
-    def build(self, model, batch, num_classes, learning_rate=1e-4):
+class DensePredictionWorker:
+    def build(self, task, model, batch, num_classes, remat, learning_rate=1e-4):
         with np.load(batch) as arrays:
             self.images = arrays["images"]
-            self.labels = {name: arrays[name] for name in ("boxes", "classes", "masks")}
+            labels = {name: arrays[name] for name in arrays if name != "images"}
+        self.labels = labels.get("labels", labels)  # maps of UperNet, or boxes, classes and masks
         start = time.perf_counter()
-        self.model = mask_rcnn(model, num_classes=num_classes, weights=None)
+        make = {"mask_rcnn": mask_rcnn, "upernet": upernet}[task]
+        self.model = make(model, num_classes=num_classes, weights=None, rematerialize=remat)
         self.model.compile(keras.optimizers.AdamW(learning_rate, weight_decay=0.05))
         return time.perf_counter() - start
 
@@ -44,6 +47,6 @@ class MaskRCNNWorker:
         return time.perf_counter() - start
 
 
-worker = MaskRCNNWorker()
+worker = DensePredictionWorker()
 methods = {"describe": describe, "peak_memory": frameworks.peak_memory}
 serve({**methods, "build": worker.build, "predict": worker.predict, "train_step": worker.train_step})
