@@ -166,7 +166,7 @@ def check_same(output, unbroken):
     found, expected = state(output), state(unbroken)
     assert found.keys() == expected.keys()
     for name, value in expected.items():
-        np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
     names = [{path.relative_to(folder) for path in files_of(folder)} for folder in (output, unbroken)]
     assert names[0] == names[1], names[0] ^ names[1]
     rows = (output / "history.csv").read_text().splitlines()

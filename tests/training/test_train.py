@@ -98,7 +98,7 @@ def test_a_finished_run_is_not_run_again(unbroken, images, capfd):
     assert "Epoch" not in capfd.readouterr().out
 
 
-@pytest.mark.first_on("jax", "torch")
+@pytest.mark.first_on("torch")
 def test_a_model_with_averaged_weights_goes_on(images, tmp_path):
     data = ClassificationDataset.from_folder(images / "train")
     model = run_worker.small_model(2)
