@@ -25,7 +25,7 @@ def coco(data_dir):
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param(name, marks=[] if name == "keras_hub_retinanet" else pytest.mark.first_on("torch"))
+        pytest.param(name, marks=pytest.mark.first_on("torch", *["tensorflow"] * (name == "keras_hub_retinanet")))
         for name in CASES
     ],
 )

@@ -89,7 +89,14 @@ class TestFactories:
 
 
 class TestShapes:
-    @pytest.mark.parametrize("size", [(32, 32), (33, 47), (64, 96), (225, 191)])
+    @pytest.mark.parametrize(
+        "size",
+        [
+            (32, 32),
+            (33, 47),
+            *(pytest.param(size, marks=pytest.mark.first_on("torch")) for size in [(64, 96), (225, 191)]),
+        ],
+    )
     def test_any_size_from_32(self, size):
         x = np.zeros((1, *size, 3), "float32")
         backbone = create(include_top=False)

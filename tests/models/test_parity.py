@@ -31,12 +31,13 @@ def relative_error(value, reference):
 
 
 # one of each kind: the paper's, the most different rw model, and the smallest, which other tests use
-FIRST = ("mambaout_femto", "mambaout_base_wide_rw", "mambaout_test")
+ON_TWO = pytest.mark.first_on("tensorflow", "torch")  # JAX compiles each for minutes
+MARKS = {"mambaout_femto": ON_TWO, "mambaout_base_wide_rw": ON_TWO, "mambaout_test": ()}
 
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(name, marks=[] if name in FIRST else pytest.mark.exhaustive) for name in VARIANTS],
+    params=[pytest.param(name, marks=MARKS.get(name, pytest.mark.exhaustive)) for name in VARIANTS],
 )
 def seeded_model(request, seeded_file):
     """A variant with seeded values in every tensor, one at a time, and a model of all it computes."""

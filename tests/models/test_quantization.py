@@ -30,6 +30,7 @@ def assert_same_predictions(model, other, task):
     ],
 )
 @pytest.mark.filterwarnings("error:.*could not be loaded")
+@pytest.mark.first_on("tensorflow", "torch")
 def test_saved_and_loaded(task, mode, tmp_path):
     model = tiny_tasks.create(task)
     model.quantize(mode)

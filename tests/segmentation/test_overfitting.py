@@ -38,6 +38,7 @@ def create(channels):
     return upernet("mambaout_test", 150, weights=None, channels=channels, auxiliary_channels=32, dropout_rate=0.0)
 
 
+@pytest.mark.first_on("tensorflow", "torch")
 def test_first_loss_is_that_of_every_backend_and_falls(data):
     model = create(channels=32)
     model.compile(AdamW(6e-3, weight_decay=0.0))

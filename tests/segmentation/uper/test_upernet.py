@@ -72,6 +72,7 @@ def test_every_weight_learns(trained):
         assert (old != new.numpy()).any(), new.path
 
 
+@pytest.mark.first_on("torch")
 def test_evaluation_has_no_auxiliary_loss(trained, scene):
     model, _, _ = trained
     images, labels = scene
@@ -108,7 +109,9 @@ def test_saved_model_is_the_same(trained, scene, tmp_path):
     np.testing.assert_array_equal(loaded.predict(scene[0], verbose=0), model.predict(scene[0], verbose=0))
 
 
-@pytest.mark.parametrize("size", [(1, 1), (33, 47), (32, 500)])
+@pytest.mark.parametrize(
+    "size", [(33, 47), *(pytest.param(size, marks=pytest.mark.first_on("torch")) for size in [(1, 1), (32, 500)])]
+)
 def test_images_of_any_size(trained, size):
     model, _, _ = trained
     images = np.random.RandomState(0).uniform(0, 255, (1, *size, 3)).astype("float32")
@@ -118,6 +121,7 @@ def test_images_of_any_size(trained, size):
         np.testing.assert_allclose(logits, model(images, training=False), atol=1e-4)
 
 
+@pytest.mark.first_on("torch")
 def test_what_the_backbone_pads_is_cut_off():
     """Padded with the mean colour, images give the same logits as when the backbone pads them."""
     padding = create(MambaOutBackbone("mambaout_test", output_norms=True, pad_to_multiple=32))
