@@ -1,5 +1,7 @@
 """The kernels that TensorFlow computes in less memory when they bring their own gradient."""
 
+import functools
+
 import keras
 import tensorflow as tf
 
@@ -68,24 +70,20 @@ def _conv(x, kernel):
 
 
 def _kernel_gradient(x, grad, kernel_shape):
+    backprop = functools.partial(tf.raw_ops.Conv2DBackpropFilter, filter_sizes=kernel_shape, strides=[1, 1, 1, 1])
     rows, columns, channels, _ = kernel_shape
     height, width = x.shape[1:3]
     unknown = height is None or width is None
     large = unknown or height * width * rows * columns * channels * x.dtype.size > STRIPS * STRIP_BYTES
-    strips = STRIPS if large and not tf.config.list_logical_devices("GPU") else 1
+    if not large or tf.config.list_logical_devices("GPU"):
+        return backprop(input=x, out_backprop=grad, padding="SAME")
     x = tf.pad(x, ((0, 0), (rows // 2, rows // 2), (columns // 2, columns // 2), (0, 0)))
     height, total = tf.shape(grad)[1], tf.zeros(kernel_shape, x.dtype)
-    for strip in range(strips):
-        start, end = height * strip // strips, height * (strip + 1) // strips
+    for strip in range(STRIPS):
+        start, end = height * strip // STRIPS, height * (strip + 1) // STRIPS
         with tf.control_dependencies([total]):
             part = grad[:, start:end]
-        strip_grad = tf.raw_ops.Conv2DBackpropFilter(
-            input=x[:, start : end + rows - 1],
-            filter_sizes=kernel_shape,
-            out_backprop=part,
-            strides=[1, 1, 1, 1],
-            padding="VALID",
-        )
+        strip_grad = backprop(input=x[:, start : end + rows - 1], out_backprop=part, padding="VALID")
         total += tf.where(start < end, strip_grad, tf.zeros_like(total))  # of no rows TensorFlow returns any values
     return total
 

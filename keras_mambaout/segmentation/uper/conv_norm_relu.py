@@ -68,7 +68,8 @@ class ConvNormReLU(CompositeLayer):
     def rematerialized_call(self, layer_call: Callable, *args: Any, training: bool = False) -> Callable:
         """Computes anew all but the moving averages, which would count a batch twice.
 
-        Where several devices share a batch nothing is computed anew: the backward pass would add up their means again.
+        Where several devices of TensorFlow or PyTorch share a batch, nothing is: the backward pass would average over
+        them again.
         """
         if not (training and self.norm.trainable) or replica_count() > 1:
             return layer_call

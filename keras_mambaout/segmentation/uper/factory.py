@@ -34,7 +34,7 @@ def upernet(
         rematerialize: Whether training computes anew, in the backward pass, what happens inside each block of the
             backbone and inside each `ConvNormReLU` of the heads, instead of keeping it: less memory, more time, equal
             numbers. It is of this object and not saved with it. A backbone that is given as a model stays as it is,
-            and so do the heads where several devices share a batch.
+            and so do the heads where several devices of TensorFlow or PyTorch share a batch.
         **kwargs: Further arguments of `UperNet`, such as `ignore_index`.
 
     Returns:
