@@ -18,7 +18,7 @@ from keras_mambaout.preprocessing.random_resized_crop import RandomResizedCrop, 
 class ClassificationAugmentation:
     """How images are changed at random while training; the numbers of the paper are the defaults.
 
-    An image is cut out and resized (`RandomResizedCrop`), mirrored (`keras.layers.RandomFlip`), changed by
+    An image is cut out and resized (`RandomResizedCrop`), mirrored left to right, changed by
     `RandAugment`, and partly erased (`RandomErasing`), in this order; batches are then mixed
     (`MixUpOrCutMix`). Nothing is normalised: the models do that. It runs in `tf.data`, whatever
     the backend, and keeps no state: the same seed gives the same pixels.
@@ -97,10 +97,9 @@ class ClassificationAugmentation:
         box = (self.crop_scale, self.crop_ratio, self.interpolation)
         strength = (self.rand_augment_ops or 1, self.rand_augment_magnitude, self.rand_augment_std)
         crop = RandomResizedCrop(image_size, image_size, *box, **settings)
-        flip = keras.layers.RandomFlip("horizontal", **settings)
         change = RandAugment(*strength, **settings)
         erase = RandomErasing(probability=1.0, **settings)
-        for layer in (crop, flip, change, erase):
+        for layer in (crop, change, erase):
             layer.backend.set_backend("tensorflow")
 
         @tf.autograph.experimental.do_not_convert
@@ -114,7 +113,7 @@ class ClassificationAugmentation:
                 return layer.transform_single_image(image, layer.get_random_transformation(image, seed=seeds))
 
             image = apply(crop, tf.ensure_shape(image, (None, None, 3)))
-            image = flip.transform_single_image(image, {"flips": draw(self.flip)})
+            image = tf.cond(draw(self.flip), lambda: tf.reverse(image, [1]), lambda: image)
             if self.rand_augment_ops:
                 image = apply(change, image)
             image = tf.cond(draw(self.erasing), lambda: apply(erase, image), lambda: image)

@@ -1,11 +1,13 @@
 """Mixup and CutMix, of which one is drawn for each batch."""
 
+import functools
 import math
 from typing import Any
 
 import keras
 
 from keras_mambaout.arguments import check_number, is_number
+from keras_mambaout.preprocessing.replacing import random_boxes, replace
 from keras_mambaout.serialization import serializable
 
 LEAST_ALPHA = 0.1  # TensorFlow draws weights as quotients; of smaller alphas both parts underflow, which gives 1/2
@@ -20,7 +22,7 @@ class MixUpOrCutMix(keras.layers.MixUp):
     `switch_probability` and otherwise by Mixup. Image `i` gets a partner `j` by a random permutation.
 
     - Mixup (`keras.layers.MixUp`): `x_i <- w x_i + (1 - w) x_j` with `w ~ Beta(mixup_alpha, mixup_alpha)`.
-    - CutMix (`keras.layers.CutMix`): a box of `x_j`, of sides `sqrt(1 - w)` of the image's with
+    - CutMix: a box of `x_j`, of sides `sqrt(1 - w)` of the image's with
       `w ~ Beta(cutmix_alpha, cutmix_alpha)`, is pasted into `x_i`, at a uniform place.
 
     Labels become `w y_i + (1 - w) y_j`; for CutMix `w` is the share of the pixels left (Keras takes the
@@ -71,12 +73,6 @@ class MixUpOrCutMix(keras.layers.MixUp):
         self.mixup_alpha, self.cutmix_alpha = mixup_alpha, cutmix_alpha
         self.mix_probability = check_number("mix_probability", mix_probability, 1.0)
         self.switch_probability = check_number("switch_probability", switch_probability, 1.0)
-        # A pair, since of a single number CutMix draws an alpha below.
-        self.cut_mix = keras.layers.CutMix(
-            (cutmix_alpha or 1.0,) * 2, data_format=self.data_format, dtype=self.dtype_policy
-        )
-        self.cut_mix.backend = self.backend  # one for both, since CutMix runs inside of this layer
-        self.cut_mix.built = True  # there is nothing to build
 
     def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> dict | None:
         """Returns a dict: `"method"`, 0 for nothing, 1 for Mixup, 2 for CutMix, and what each of the two draws."""
@@ -90,32 +86,47 @@ class MixUpOrCutMix(keras.layers.MixUp):
             self.switch_probability if self.mixup_alpha and self.cutmix_alpha else float(not self.mixup_alpha)
         )
         method = ops.numpy.where(draws[1] < cutmix_share, CUTMIX, MIXUP)
-        cut = self.cut_mix.get_random_transformation(data, seed=seed)
-        pasted = ops.numpy.mean(ops.cast(cut["batch_masks"], "float32"), axis=(1, 2, 3))
         return {
             "method": ops.numpy.where(draws[0] < self.mix_probability, method, NOTHING),
             "mixup": super().get_random_transformation(data, seed=seed),
-            "cutmix": {**cut, "mix_weight": ops.cast(1.0 - pasted, self.compute_dtype)},
+            "cutmix": self._random_cut(ops.shape(data["images"]), seed),
+        }
+
+    def _random_cut(self, shape, seed):
+        ops, alpha = self.backend, self.cutmix_alpha or 1.0
+        side = ops.numpy.sqrt(1.0 - ops.random.beta((shape[0],), alpha, alpha, dtype="float32", seed=seed))
+        boxes = random_boxes(self, shape, side, side, seed)
+        rows, columns = (ops.numpy.mean(ops.cast(mask, "float32"), axis=(1, 2, 3)) for mask in boxes)
+        return {
+            "boxes": boxes,
+            "mix_weight": ops.cast(1.0 - rows * columns, self.compute_dtype),
+            "permutation_order": ops.random.shuffle(ops.numpy.arange(shape[0], dtype="int32"), seed=seed),
         }
 
     def transform_images(self, images: Any, transformation: dict, training: bool = True) -> Any:
         """Returns the images mixed by what `get_random_transformation` returned."""
         images = self.backend.cast(images, self.compute_dtype)
-        return self._mix("transform_images", images, transformation) if training else images
+        if not training:
+            return images
+        mix_up, mixup, cutmix = super().transform_images, transformation["mixup"], transformation["cutmix"]
+
+        def paste(images):
+            rows, columns = cutmix["boxes"]
+            partners = self.backend.numpy.take(images, cutmix["permutation_order"], axis=0)
+            return replace(images, partners, rows * columns)
+
+        branches = [lambda images: images, lambda images: mix_up(images, mixup), paste]
+        return self.backend.core.switch(transformation["method"], branches, images)
 
     def transform_labels(self, labels: Any, transformation: dict, training: bool = True) -> Any:
         """Returns the labels mixed by what `get_random_transformation` returned."""
         labels = self.backend.cast(labels, self.compute_dtype)
-        return self._mix("transform_labels", labels, transformation) if training else labels
-
-    def _mix(self, transform, values, transformation):
-        mix_up, cut_mix = getattr(super(), transform), getattr(self.cut_mix, transform)
-        branches = [
-            lambda values: values,
-            lambda values: mix_up(values, transformation["mixup"]),
-            lambda values: cut_mix(values, transformation["cutmix"]),
-        ]
-        return self.backend.core.switch(transformation["method"], branches, values)
+        if not training:
+            return labels
+        mix = super().transform_labels
+        branches = [lambda labels: labels]
+        branches += [functools.partial(mix, transformation=transformation[name]) for name in ("mixup", "cutmix")]
+        return self.backend.core.switch(transformation["method"], branches, labels)
 
     def transform_bounding_boxes(self, *args, **kwargs):
         raise NotImplementedError(f"{type(self).__name__} mixes images with labels of whole images only.")

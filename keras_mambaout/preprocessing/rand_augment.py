@@ -12,13 +12,7 @@ from keras_mambaout.serialization import serializable
 
 MAX_MAGNITUDE = 10.0
 FILL_COLOR = (124, 116, 104)  # ImageNet's mean
-KERAS_LAYERS = (
-    "auto_contrast",
-    "random_posterization",
-    "solarization",
-    "random_color_degeneration",
-    "random_sharpness",
-)
+KERAS_LAYERS = ("random_posterization", "random_color_degeneration")
 MOVING = ("bilinear", "nearest")
 
 
@@ -32,17 +26,17 @@ class RandAugment(keras.layers.RandAugment):
 
     | operation | what it does |
     |---|---|
-    | `auto_contrast` | stretches each channel to 0-255 (`keras.layers.AutoContrast`) |
+    | `auto_contrast` | stretches each channel to 0-255 |
     | `equalize` | makes each channel's histogram even |
     | `invert` | `255 - x` |
     | `rotate` | by `±30 m` degrees around the centre |
     | `posterize` | keeps the highest `max(1, 4 - floor(4 m))` of 8 bits (`keras.layers.RandomPosterization`) |
-    | `solarize` | `255 - x` where `x >= 256 - floor(256 m)` (`keras.layers.Solarization`) |
+    | `solarize` | `255 - x` where `x >= 256 - floor(256 m)` |
     | `solarize_add` | `x + floor(110 m)` where `x < 128` |
     | `color` | `f x + (1 - f) grey(x)`, `f = 1 ± 0.9 m` (`keras.layers.RandomColorDegeneration`) |
     | `contrast` | `f x + (1 - f) mean(grey(x))` |
     | `brightness` | `f x` |
-    | `sharpness` | `f x + (1 - f) smooth(x)` inside of the border (`keras.layers.RandomSharpness`) |
+    | `sharpness` | `f x + (1 - f) smooth(x)` inside of the border |
     | `shear_x`, `shear_y` | by `±0.3 m`; the top left corner stays |
     | `translate_x`, `translate_y` | by `±0.45 m` of the width or height |
 
@@ -51,7 +45,8 @@ class RandAugment(keras.layers.RandAugment):
     so timm, does, it is not used: `Equalization` makes one histogram of a batch and maps a grey level
     to the upper end of its share, `RandomContrast` keeps the mean of each channel, `RandomBrightness`
     adds a constant, `RandomSharpness` darkens the border, and what moves an image fills up with one
-    number. Unlike timm, this moves images bilinearly only, and rounds nothing to integers.
+    number; `AutoContrast` and `Solarization` do the same in more time. Unlike timm, this moves images
+    bilinearly only, and rounds nothing to integers.
 
     Args:
         num_ops: Operations per image, 1 or more.

@@ -3,6 +3,16 @@
 import functools
 import math
 
+from keras_mambaout.preprocessing.replacing import replace
+
+
+def _auto_contrast(layer, images, strength, sign):
+    ops = layer.backend.numpy
+    low, high = (extreme(images, axis=(1, 2), keepdims=True) for extreme in (ops.min, ops.max))
+    flat = high <= low  # which leaves nothing to stretch
+    scale = 255.0 / ops.where(flat, 255.0, high - low)
+    return ops.clip(images * scale + ops.where(flat, 0.0, -low * scale), 0.0, 255.0)
+
 
 def _equalize(layer, images, strength, sign):
     ops = layer.backend.numpy
@@ -24,13 +34,13 @@ def _posterize(layer, images, strength, sign):
 
 def _solarize(layer, images, strength, sign):
     threshold = 256.0 - layer.backend.numpy.floor(256.0 * strength)
-    return layer.solarization.transform_images(images, {"additions": 0.0, "thresholds": threshold})
+    return replace(images, 255.0 - images, layer.backend.cast(images >= threshold, images.dtype))
 
 
 def _solarize_add(layer, images, strength, sign):
     ops = layer.backend.numpy
     brighter = ops.minimum(images + ops.floor(110.0 * strength), 255.0)
-    return ops.where(images < 128.0, brighter, images)
+    return replace(images, brighter, layer.backend.cast(images < 128.0, images.dtype))
 
 
 def _color(layer, images, strength, sign):
@@ -48,11 +58,12 @@ def _brightness(layer, images, strength, sign):
 
 
 def _sharpness(layer, images, strength, sign):
-    factor = (1.0 + 0.9 * sign * strength) / 2.0  # 0.5 is Keras' for no change
-    change = layer.random_sharpness.transform_images(images, {"factor": factor}) - images
-    # Keras smooths the border with the black around it, Pillow leaves it.
-    inside = layer.backend.numpy.pad(change[:, 1:-1, 1:-1], ((0, 0), (1, 1), (1, 1), (0, 0)))
-    return images + inside
+    ops = layer.backend.numpy
+    inner = images[:, 1:-1, 1:-1]
+    rows = images[:, :-2] + images[:, 1:-1] + images[:, 2:]
+    smooth = (rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:] + 4.0 * inner) / 13.0
+    change = -0.9 * sign * strength * (smooth - inner)
+    return ops.clip(images + ops.pad(change, ((0, 0), (1, 1), (1, 1), (0, 0))), 0.0, 255.0)  # not of the border
 
 
 def _rotate(layer, images, strength, sign):
@@ -81,15 +92,22 @@ def _move(layer, images, matrix):
     a, b, c, d, e, f = matrix
     matrix = (a, b, c + (a + b - 1.0) / 2.0, d, e, f + (d + e - 1.0) / 2.0, 0.0, 0.0)  # centres at 0, 1, ...
     matrix = ops.numpy.stack([ops.cast(value, "float32") for value in matrix])
-    color = ops.convert_to_tensor(layer.fill_color, images.dtype)
+    shape = ops.shape(images)
+    color = ops.numpy.tile(ops.convert_to_tensor(layer.fill_color, images.dtype), (shape[2],))
+    rows = (shape[0], shape[1], shape[2] * shape[3])  # adding to whole rows takes less time than to pixels
     moved = ops.image.affine_transform(
-        images - color, matrix, layer.interpolation, "constant", 0.0, data_format="channels_last"
+        ops.numpy.reshape(ops.numpy.reshape(images, rows) - color, shape),
+        matrix,
+        layer.interpolation,
+        "constant",
+        0.0,
+        data_format="channels_last",
     )
-    return moved + color
+    return ops.numpy.reshape(ops.numpy.reshape(moved, rows) + color, shape)
 
 
 OPERATIONS = {
-    "auto_contrast": lambda layer, images, strength, sign: layer.auto_contrast.transform_images(images),
+    "auto_contrast": _auto_contrast,
     "equalize": _equalize,
     "invert": lambda layer, images, strength, sign: 255.0 - images,
     "rotate": _rotate,

@@ -1,5 +1,6 @@
 """Erasing a random part of an image."""
 
+import math
 from typing import Any
 
 import keras
@@ -8,6 +9,7 @@ import numpy as np
 from keras_mambaout.arguments import check_number, check_range
 from keras_mambaout.layers.image_normalization import IMAGENET_MEAN, IMAGENET_STD
 from keras_mambaout.preprocessing.reading import check_rgb_images
+from keras_mambaout.preprocessing.replacing import random_boxes, replace
 from keras_mambaout.serialization import serializable
 
 
@@ -57,19 +59,44 @@ class RandomErasing(keras.layers.RandomErasing):
         self.probability = probability
 
     def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> dict | None:
+        """Returns a dict: `"erased"` `(B,)`, `"boxes"`, what `random_boxes` returns, and `"noise"`, like the images."""
         if not training:
             return None
         check_rgb_images(self, data["images"] if isinstance(data, dict) else data)
         ops = self.backend
         seed = self._get_seed_generator(ops.name) if seed is None else seed
-        drawn = super().get_random_transformation(data, training, seed)
+        shape, uniform = ops.shape(data["images"] if isinstance(data, dict) else data), ops.random.uniform
+        shape = shape if len(shape) == 4 else (1, *shape)
+        sides = ops.numpy.sqrt(uniform((shape[0], 2), *self.scale, "float32", seed))
+        return {
+            "erased": uniform((shape[0],), dtype="float32", seed=seed) < self.probability,
+            "boxes": random_boxes(self, shape, sides[:, 0], sides[:, 1], seed),
+            "noise": self._noise(shape, seed),
+        }
+
+    def _noise(self, shape, seed):
+        """Returns noise for images of a shape: as much of it as a box can cover, over and over."""
+        ops, size, repeats = self.backend, list(shape), math.ceil(1 / math.sqrt(self.scale[1]))
+        for axis in (self.height_axis, self.width_axis):
+            size[axis] = shape[axis] * math.ceil(1000 * math.sqrt(self.scale[1])) // 1000 + 1
         channels = (3,) if self.data_format == "channels_last" else (3, 1, 1)
         mean, std = (
-            ops.convert_to_tensor(np.reshape(rgb, channels), "float32") for rgb in (IMAGENET_MEAN, IMAGENET_STD)
+            ops.convert_to_tensor(255.0 * np.reshape(rgb, channels), "float32") for rgb in (IMAGENET_MEAN, IMAGENET_STD)
         )
-        noise = mean + std * ops.random.normal(ops.shape(drawn["fill_value"]), dtype="float32", seed=seed)
-        noise = ops.numpy.clip(255.0 * noise, 0.0, 255.0)
-        return {**drawn, "fill_value": ops.cast(noise, self.compute_dtype)}
+        noise = mean + std * ops.random.normal(size, dtype="float32", seed=seed)
+        noise = ops.cast(ops.numpy.clip(noise, 0.0, 255.0), self.compute_dtype)
+        for axis in (self.width_axis, self.height_axis):
+            noise = ops.numpy.concatenate([noise] * repeats, axis=axis)
+        return noise[tuple(slice(side) for side in shape)]
+
+    def transform_images(self, images: Any, transformation: dict | None = None, training: bool = True) -> Any:
+        """Returns the images erased by what `get_random_transformation` returned."""
+        images = self.backend.cast(images, self.compute_dtype)
+        if not training:
+            return images
+        rows, columns = transformation["boxes"]
+        erased = self.backend.cast(transformation["erased"], self.compute_dtype)[:, None, None, None]
+        return replace(images, transformation["noise"], erased * rows * columns)
 
     def get_config(self) -> dict:
         config = super().get_config()

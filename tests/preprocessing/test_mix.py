@@ -140,7 +140,7 @@ def test_configuration():
     assert saved["registered_name"] == "keras_mambaout>MixUpOrCutMix"
     again = keras.saving.deserialize_keras_object(saved)
     assert again.get_config() == layer.get_config()
-    assert again.cut_mix.factor == (0.7, 0.7) and again.alpha == 0.3
+    assert again.cutmix_alpha == 0.7 and again.alpha == 0.3
     assert (again.mix_probability, again.switch_probability, again.data_format) == (0.9, 0.4, "channels_first")
 
 

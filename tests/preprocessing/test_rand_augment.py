@@ -52,6 +52,23 @@ def test_operations_equal_timm(name):
             np.testing.assert_array_equal(ours, TIMM[f"{size}/{name}/{magnitude}/{sign}"])
 
 
+def test_operations_equal_those_of_keras():
+    """Pixel by pixel; of sharpness inside the border, which Keras darkens."""
+    image = seeded.photo(40, 30)
+    image[..., 1] = 77
+    expected = {
+        "auto_contrast": keras.layers.AutoContrast()(image),
+        "solarize": keras.layers.Solarization(threshold_factor=0.0, addition_factor=0.0),
+        "sharpness": keras.layers.RandomSharpness((1.0 + 0.9 * 0.9) / 2),
+    }
+    expected["solarize"] = expected["solarize"].transform_images(image, {"additions": 0.0, "thresholds": 26.0})
+    expected["sharpness"] = expected["sharpness"].transform_images(image[None], {"factor": 1.81 / 2})[0]
+    for name, reference in expected.items():
+        ours, reference = run(name, image, 9.0, 1.0), ops.convert_to_numpy(reference)
+        inside = slice(1, -1) if name == "sharpness" else slice(None)
+        np.testing.assert_allclose(ours[inside, inside], reference[inside, inside], atol=2e-4, err_msg=name)
+
+
 def test_images_that_leave_nothing_to_stretch():
     for value in (0.0, 77.0, 255.0):
         image = np.full((8, 8, 3), value, "float32")

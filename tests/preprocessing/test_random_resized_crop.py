@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import seeded
 import tensorflow as tf
+from keras import ops
 from PIL import Image
 
 from keras_mambaout.classification.augmentation import StatelessSeeds
@@ -168,3 +169,15 @@ def test_configuration():
 def test_errors(arguments, message):
     with pytest.raises(ValueError, match=message):
         RandomResizedCrop(**{"height": 8, "width": 8, **arguments})
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("box", [(20, 30), (40, 64), (64, 64), (65, 40), (90, 100)])
+def test_antialiasing_wherever_the_box_is_larger(box, interpolation):
+    """Where it is smaller there is nothing to smooth, and less work."""
+    image = seeded.photo(90, 100).astype("float32")
+    layer = RandomResizedCrop(64, 64, interpolation=interpolation)
+    drawn = {"top": 0, "left": 0, "height": box[0], "width": box[1], "interpolation": 0}
+    output = ops.convert_to_numpy(layer.transform_images(image, drawn))
+    expected = ops.image.resize(image[: box[0], : box[1]], (64, 64), interpolation, antialias=True)
+    np.testing.assert_allclose(output, ops.clip(expected, 0, 255), atol=0.01)
