@@ -3,13 +3,26 @@
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 STAGES = 4
 ACTIVATIONS = ("gelu", "silu")
 DOWNSAMPLES = ("conv", "conv_nf")
 HEADS = ("mlp", "norm_mlp")
+TOKEN_MIXERS = ("conv", "conv_ssm", "causal_conv", "identity")
+SCAN_DIRECTIONS = (1, 2, 4)
+CHOICES = {
+    "downsample": DOWNSAMPLES,
+    "activation": ACTIVATIONS,
+    "head": HEADS,
+    "token_mixer": TOKEN_MIXERS,
+    "scan_directions": SCAN_DIRECTIONS,
+}
+SSM_DEFAULTS = {"state_dim": 1, "dt_rank": None, "scan_directions": 4}
+CHANNELS_PER_RANK = 16  # of the projection to a state space model's time steps
 MIN_IMAGE_SIZE = 32  # the last stage has stride 32
-MAX_DEPTH, MAX_DIM, MAX_RATIO, MAX_KERNEL_SIZE = 1000, 2**16, 64, 255  # far above any network, far below all memory
+MAX_DEPTH, MAX_DIM, MAX_RATIO = 1000, 2**16, 64  # far above any network, far below all memory
+MAX_KERNEL_SIZE, MAX_STATES = 255, 1024
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,6 +42,16 @@ class MambaOutConfig:
         layer_scale_init: Initial value of the blocks' LayerScale, or `None` for no LayerScale.
         activation: Activation in stem and blocks, `"gelu"` (exact, erf) or `"silu"`.
         head: Classifier head, `"mlp"` (LayerNorm after the hidden layer) or `"norm_mlp"` (none).
+        token_mixer: What mixes the pixels of `conv_ratio` times the channels. `"conv"`: the depthwise convolution
+            (MambaOut). `"conv_ssm"`: `SSM(silu(conv(c)))` with a selective state space model (S6), as in Mamba's
+            blocks. `"causal_conv"`: the convolution, of which a pixel sees only those before it, row by
+            row. `"identity"`: nothing. Weights are published for `"conv"` only;
+            `load_weights(model, weights, fresh_token_mixer=True)` loads what the others share with it.
+        state_dim: With `"conv_ssm"`, the states of each channel, at most 1024; usual are 1 and 16.
+        dt_rank: With `"conv_ssm"`, the rank of the projection to the time steps, at most 65,536; `None` is a sixteenth
+            of the mixed channels.
+        scan_directions: With `"conv_ssm"`, in how many directions pixels are read: 1 (row by row, so that a pixel sees
+            those before it), 2 (and from the end), 4 (rows and columns, from both ends).
 
     Raises:
         ValueError: If a value is not among those listed above.
@@ -53,6 +76,10 @@ class MambaOutConfig:
     layer_scale_init: float | None = None
     activation: str = "gelu"
     head: str = "mlp"
+    token_mixer: str = "conv"
+    state_dim: int = SSM_DEFAULTS["state_dim"]
+    dt_rank: int | None = SSM_DEFAULTS["dt_rank"]
+    scan_directions: int = SSM_DEFAULTS["scan_directions"]
 
     def __post_init__(self) -> None:
         for field, most in (("depths", MAX_DEPTH), ("dims", MAX_DIM)):
@@ -73,10 +100,26 @@ class MambaOutConfig:
             raise ValueError(f"`layer_scale_init` must be above 0, or None, got {init!r}.")
         if not isinstance(self.stem_mid_norm, bool):
             raise ValueError(f"`stem_mid_norm` must be True or False, got {self.stem_mid_norm!r}.")
-        for field, allowed in (("downsample", DOWNSAMPLES), ("activation", ACTIVATIONS), ("head", HEADS)):
+        for field, allowed in CHOICES.items():
             value = getattr(self, field)
-            if value not in allowed:
-                raise ValueError(f"`{field}` must be one of {', '.join(allowed)}, got {value!r}.")
+            if isinstance(value, bool) or value not in allowed:
+                raise ValueError(f"`{field}` must be one of {', '.join(map(str, allowed))}, got {value!r}.")
+        for field, most in (("state_dim", MAX_STATES), ("dt_rank", MAX_DIM)):
+            value = getattr(self, field)
+            if value != SSM_DEFAULTS[field] and not (_is_integer(value) and 1 <= value <= most):
+                raise ValueError(f"`{field}` must be a positive integer, at most {most}, got {value!r}.")
+        if self.token_mixer != "conv_ssm" and any(getattr(self, name) != SSM_DEFAULTS[name] for name in SSM_DEFAULTS):
+            raise ValueError(f"`{'`, `'.join(SSM_DEFAULTS)}` are for token_mixer='conv_ssm', not {self.token_mixer!r}.")
+
+    def with_token_mixer(self, token_mixer: str) -> Self:
+        """Returns the same network with a different token mixer; a state space model with the default arguments.
+
+        Example:
+        ```python
+        backbone = MambaOutBackbone(config.VARIANTS["mambaout_tiny"].with_token_mixer("conv_ssm"))
+        ```
+        """
+        return dataclasses.replace(self, token_mixer=token_mixer, **SSM_DEFAULTS)
 
     def drop_path_rates(self, rate: float) -> tuple[tuple[float, ...], ...]:
         """Returns, per stage, the stochastic depth rate of each block: `linspace(0, rate, sum(depths))`."""
@@ -94,11 +137,18 @@ class MambaOutConfig:
                 previous = self.dims[stage - 1]
                 total += 9 * previous * dim + dim + 2 * (previous if self.downsample == "conv_nf" else dim)
             hidden, conv = int(self.expansion_ratio * dim), int(self.conv_ratio * dim)
-            block = 2 * dim + (dim + 1) * 2 * hidden + (self.kernel_size**2 + 1) * conv + (hidden + 1) * dim
+            block = 2 * dim + (dim + 1) * 2 * hidden + self._count_mixer_parameters(conv) + (hidden + 1) * dim
             total += depth * (block + dim * (self.layer_scale_init is not None))
         last, hidden = self.dims[-1], 4 * self.dims[-1]
         total += 2 * last + (last + 1) * hidden + 2 * hidden * (self.head == "mlp") + (hidden + 1) * classes
         return total
+
+    def _count_mixer_parameters(self, channels):
+        convolution = 0 if self.token_mixer == "identity" else (self.kernel_size**2 + 1) * channels
+        if self.token_mixer != "conv_ssm":
+            return convolution
+        rank = self.dt_rank or -(-channels // CHANNELS_PER_RANK)
+        return convolution + self.scan_directions * channels * (2 * rank + 3 * self.state_dim + 2)
 
 
 def _four_positive_integers(field, values, most):

@@ -6,6 +6,7 @@ from keras_mambaout.layers.strided_conv import StridedConv2D
 from keras_mambaout.layers.stem import Stem
 from keras_mambaout.layers.downsample import Downsample
 from keras_mambaout.layers.depthwise_conv import DepthwiseConv2D
+from keras_mambaout.layers.state_space import SelectiveSSM, SelectiveScan2D
 from keras_mambaout.layers.layer_scale import LayerScale
 from keras_mambaout.layers.stochastic_depth import StochasticDepth
 from keras_mambaout.layers.gated_cnn_block import GatedCNNBlock
@@ -19,6 +20,8 @@ __all__ = [
     "Stem",
     "Downsample",
     "DepthwiseConv2D",
+    "SelectiveSSM",
+    "SelectiveScan2D",
     "LayerScale",
     "StochasticDepth",
     "GatedCNNBlock",

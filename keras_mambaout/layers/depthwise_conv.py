@@ -1,6 +1,7 @@
 """The depthwise convolution, the only operation of a block that mixes pixels."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_mambaout.layers import kernels
@@ -16,6 +17,8 @@ class DepthwiseConv2D(keras.layers.Layer):
 
     Args:
         kernel_size: Side of the kernel `k`, odd.
+        causal: Whether a pixel sees only itself and those before it, row by row: the sum then leaves out the rest of
+            the kernel, whose values mean nothing.
 
     Shapes:
         `(B, H, W, C)` -> `(B, H, W, C)`. The kernel is `(k, k, C, 1)`, that of
@@ -35,11 +38,11 @@ class DepthwiseConv2D(keras.layers.Layer):
     [authors' code](https://github.com/yuweihao/MambaOut).
     """
 
-    def __init__(self, kernel_size: int = 7, **kwargs):
+    def __init__(self, kernel_size: int = 7, causal: bool = False, **kwargs):
         super().__init__(**kwargs)
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise ValueError(f"`kernel_size` must be an odd positive integer, got {kernel_size}.")
-        self.kernel_size = kernel_size
+        self.kernel_size, self.causal = kernel_size, causal
 
     def build(self, input_shape):
         channels = input_shape[-1]
@@ -51,10 +54,18 @@ class DepthwiseConv2D(keras.layers.Layer):
         self.bias = self.add_weight(name="bias", shape=(channels,), initializer="zeros")
 
     def call(self, inputs):
-        return kernels.depthwise_conv(inputs, ops.convert_to_tensor(self.kernel), ops.convert_to_tensor(self.bias))
+        kernel, bias = ops.convert_to_tensor(self.kernel), ops.convert_to_tensor(self.bias)
+        if self.causal:
+            kernel = kernel * ops.convert_to_tensor(_is_before(self.kernel_size), kernel.dtype)
+        return kernels.depthwise_conv(inputs, kernel, bias)
 
     def compute_output_shape(self, input_shape):
         return input_shape
 
     def get_config(self):
-        return {**super().get_config(), "kernel_size": self.kernel_size}
+        return {**super().get_config(), "kernel_size": self.kernel_size, "causal": self.causal}
+
+
+def _is_before(side):
+    """Returns 1 for the taps `(k, k, 1, 1)` that stand at the centre of a kernel or before it, row by row; else 0."""
+    return (np.arange(side**2) <= side**2 // 2).astype("float32").reshape(side, side, 1, 1)

@@ -10,6 +10,7 @@ from keras_mambaout.layers.common import dense, layer_norm
 from keras_mambaout.layers.composite import CompositeLayer, not_rematerialized
 from keras_mambaout.layers.depthwise_conv import DepthwiseConv2D
 from keras_mambaout.layers.layer_scale import LayerScale
+from keras_mambaout.layers.state_space import SelectiveScan2D
 from keras_mambaout.layers.stochastic_depth import StochasticDepth
 from keras_mambaout.serialization import serializable
 
@@ -23,7 +24,8 @@ class GatedCNNBlock(CompositeLayer):
     y = x + drop_path(layer_scale(fc2(act(g) * concat(i, depthwise_conv(c)))))
     ```
 
-    with `hidden = int(expansion_ratio * C)` and `conv_dim = int(conv_ratio * C)`.
+    with `hidden = int(expansion_ratio * C)` and `conv_dim = int(conv_ratio * C)`. `token_mixer` says what stands in the
+    place of the convolution, the only operation of a block that mixes pixels.
 
     Args:
         expansion_ratio: Hidden channels over the input's channels `C`.
@@ -32,6 +34,10 @@ class GatedCNNBlock(CompositeLayer):
         activation: Name of the gate's activation.
         layer_scale_init: Initial value of the LayerScale, or `None` for none.
         drop_path_rate: Stochastic depth rate, in `[0, 1)`.
+        token_mixer: As in `MambaOutConfig`, and so are the next three.
+        state_dim: See above.
+        dt_rank: See above.
+        scan_directions: See above.
 
     Shapes:
         `(B, H, W, C)` -> `(B, H, W, C)`.
@@ -53,6 +59,10 @@ class GatedCNNBlock(CompositeLayer):
         activation: str | Callable = "gelu",
         layer_scale_init: float | None = None,
         drop_path_rate: float = 0.0,
+        token_mixer: str = "conv",
+        state_dim: int = 1,
+        dt_rank: int | None = None,
+        scan_directions: int = 4,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -62,6 +72,8 @@ class GatedCNNBlock(CompositeLayer):
         self.activation = keras.activations.get(activation)
         self.layer_scale_init = layer_scale_init
         self.drop_path_rate = drop_path_rate
+        self.token_mixer = token_mixer
+        self.state_dim, self.dt_rank, self.scan_directions = state_dim, dt_rank, scan_directions
 
     @not_rematerialized
     def build(self, input_shape):
@@ -74,8 +86,13 @@ class GatedCNNBlock(CompositeLayer):
         self.norm.build(input_shape)
         self.fc1 = dense(2 * self.hidden_dim, "fc1", self.dtype_of("fc1"))
         self.fc1.build(input_shape)
-        self.conv = DepthwiseConv2D(self.kernel_size, dtype=dtype, name="conv")
-        self.conv.build((*input_shape[:-1], self.conv_dim))
+        self.conv = self.ssm = None
+        if self.token_mixer != "identity":
+            self.conv = DepthwiseConv2D(self.kernel_size, self.token_mixer == "causal_conv", dtype=dtype, name="conv")
+            self.conv.build((*input_shape[:-1], self.conv_dim))
+        if self.token_mixer == "conv_ssm":
+            self.ssm = SelectiveScan2D(self.scan_directions, self.state_dim, self.dt_rank, dtype=dtype, name="ssm")
+            self.ssm.build((*input_shape[:-1], self.conv_dim))
         self.fc2 = dense(dim, "fc2", self.dtype_of("fc2"))
         self.fc2.build((*input_shape[:-1], self.hidden_dim))
         self.ls = None
@@ -96,16 +113,16 @@ class GatedCNNBlock(CompositeLayer):
     def _branch(self, inputs, training=False):
         x = self.norm(inputs)
         is_quantized = self.fc1.quantization_mode or self.fc2.quantization_mode
-        x = self._mix_tokens(x) if is_quantized else self._mix_tokens_fast(x, training)
+        x = self._gated(x) if is_quantized else self._gated_fast(x, training)
         return x if self.ls is None else self.ls(x)
 
-    def _mix_tokens(self, x):
+    def _gated(self, x):
         """The formula as it stands above. Quantized blocks compute it so: they have no kernel to slice."""
         x = self.fc1(x)  # (B, H, W, 2 * hidden)
         gate, i, c = ops.split(x, [self.hidden_dim, 2 * self.hidden_dim - self.conv_dim], axis=-1)
-        return self.fc2(self.activation(gate) * ops.concatenate([i, self.conv(c)], axis=-1))  # (B, H, W, C)
+        return self.fc2(self.activation(gate) * ops.concatenate([i, self._mix_pixels(c)], axis=-1))  # (B, H, W, C)
 
-    def _mix_tokens_fast(self, x, training):
+    def _gated_fast(self, x, training):
         """The same as dense layers over slices of the same weights.
 
         Splitting and concatenating copies every feature map, slicing a kernel copies next to
@@ -123,13 +140,17 @@ class GatedCNNBlock(CompositeLayer):
         gate_i, gate_c = fc1(0, plain_dim), fc1(plain_dim, self.hidden_dim)
         i = fc1(self.hidden_dim, self.hidden_dim + plain_dim)  # (B, H, W, plain)
         c = fc1(self.hidden_dim + plain_dim, 2 * self.hidden_dim)  # (B, H, W, conv)
-        c = self.conv(c)
+        c = self._mix_pixels(c)
         if training:
             i = kernels.gated_matmul(i, gate_i, fc2_kernel[:plain_dim], self.activation)
             return i + kernels.gated_matmul(c, gate_c, fc2_kernel[plain_dim:], self.activation) + fc2_bias
         i = kernels.gate(i, gate_i, self.activation)
         c = kernels.gate(c, gate_c, self.activation)
         return kernels.dense(i, fc2_kernel[:plain_dim], fc2_bias) + ops.matmul(c, fc2_kernel[plain_dim:])
+
+    def _mix_pixels(self, c):
+        c = c if self.conv is None else self.conv(c)
+        return c if self.ssm is None else self.ssm(ops.silu(c))
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -143,4 +164,8 @@ class GatedCNNBlock(CompositeLayer):
             "activation": keras.activations.serialize(self.activation),
             "layer_scale_init": self.layer_scale_init,
             "drop_path_rate": self.drop_path_rate,
+            "token_mixer": self.token_mixer,
+            "state_dim": self.state_dim,
+            "dt_rank": self.dt_rank,
+            "scan_directions": self.scan_directions,
         }

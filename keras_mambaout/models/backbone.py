@@ -130,6 +130,10 @@ class MambaOutBackbone(ModelMixin, keras.Model):
                         activation=config.activation,
                         layer_scale_init=config.layer_scale_init,
                         drop_path_rate=block_rate,
+                        token_mixer=config.token_mixer,
+                        state_dim=config.state_dim,
+                        dt_rank=config.dt_rank,
+                        scan_directions=config.scan_directions,
                         dtype=dtype,
                         name=layer_name,
                     )(x)  # (B, H / 2^(stage + 2), W / 2^(stage + 2), dims[stage])

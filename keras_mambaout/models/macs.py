@@ -35,7 +35,13 @@ def _einsum_dense(layer, input_shape, output_shape):
 
 def _gated_cnn_block(layer, input_shape, output_shape):
     dense = 3 * layer.hidden_dim * input_shape[-1]  # fc1 has two times, fc2 once the hidden channels
-    return math.prod(input_shape[:-1]) * (dense + layer.conv_dim * layer.kernel_size**2)
+    positions = math.prod(input_shape[:-1])
+    conv = 0 if layer.conv is None else layer.conv_dim * layer.kernel_size**2
+    return positions * (dense + conv) + (0 if layer.ssm is None else layer.ssm.count_macs(positions))
+
+
+def _state_space(layer, input_shape, output_shape):
+    return layer.count_macs(math.prod(input_shape[:-1]))
 
 
 COUNTED = {  # each with all that is called inside it
@@ -52,6 +58,8 @@ COUNTED = {  # each with all that is called inside it
     layers.StridedConv2D: _conv,
     layers.DepthwiseConv2D: _depthwise_conv,
     layers.GatedCNNBlock: _gated_cnn_block,
+    layers.SelectiveSSM: _state_space,
+    layers.SelectiveScan2D: _state_space,
 }
 FREE = (  # they have weights, but are neither convolutions nor linear layers
     keras.layers.BatchNormalization,
@@ -66,7 +74,8 @@ def count_macs(layer: keras.Layer, *input_shapes: Any, **options: Any) -> int:
     """Returns the multiply-accumulates of one forward pass, those of convolutions and linear layers.
 
     `dense: B * inputs * units`; `convolution: B * H_out * W_out * filters * k * k * channels / groups`. Norms,
-    activations, pooling, resizing and RoIAlign count as 0, as in fvcore and mmdet. Layers that a model lists in
+    activations, pooling, resizing and RoIAlign count as 0, as in fvcore and mmdet. A state space model counts its
+    projections and three for each state (`SelectiveSSM.count_macs`). Layers that a model lists in
     `training_only`, such as the auxiliary head of a `UperNet`, need not be called. The layer is called
     without values, so large images take no longer than small ones; on PyTorch, loops that depend on values are
     computed.

@@ -21,7 +21,7 @@ class AdamW(_adamw()):
     """`keras.optimizers.AdamW` that decays weights of two and more dimensions only.
 
     `w <- w - lr * decay * w - lr * m / (sqrt(v) + epsilon)`, where `m` and `v` are the bias-corrected averages
-    of the gradient and its square, and `decay` is 0 for biases, norms and layer scales.
+    of the gradient and its square, and `decay` is 0 for biases, norms, layer scales and `A_log` of a `SelectiveSSM`.
     `exclude_from_weight_decay` of Keras' optimizers does the same, but it is not saved with the model: trained
     further after `load_model`, everything would decay. This class decides anew for each model.
 
@@ -58,5 +58,5 @@ class AdamW(_adamw()):
 
 
 def undecayed(variables: Iterable[keras.Variable]) -> list[keras.Variable]:
-    """Returns the variables without weight decay: those of fewer than two dimensions."""
-    return [variable for variable in variables if len(variable.shape) < 2]
+    """Returns the variables without weight decay: those of fewer than two dimensions, and `A_log` of `SelectiveSSM`."""
+    return [variable for variable in variables if len(variable.shape) < 2 or variable.name == "A_log"]

@@ -28,8 +28,10 @@ if keras.backend.backend() == "jax":
         strided_conv,
         weighted_rows,
     )
+    from keras_mambaout.layers.kernels.jax_state_space import linear_scan, selective_scan
 elif keras.backend.backend() == "tensorflow":
     from keras_mambaout.layers.kernels.tensorflow_kernels import conv, gated_matmul, layer_norm, weighted_rows
+    from keras_mambaout.layers.kernels.tensorflow_state_space import linear_scan, selective_scan
 elif keras.backend.backend() == "torch":
     from keras_mambaout.layers.kernels.torch_kernels import (
         conv,
@@ -39,6 +41,7 @@ elif keras.backend.backend() == "torch":
         strided_conv,
         weighted_rows,
     )
+    from keras_mambaout.layers.kernels.torch_state_space import linear_scan, selective_scan
 
 __all__ = [
     "set_depthwise_conv",
@@ -52,4 +55,6 @@ __all__ = [
     "depthwise_conv",
     "strided_conv",
     "weighted_rows",
+    "linear_scan",
+    "selective_scan",
 ]
