@@ -125,12 +125,12 @@ def evaluate(args: argparse.Namespace, model: keras.Model | None) -> None:
 def train(args: argparse.Namespace) -> None:
     """Train a classifier on class folders or a data set of TensorFlow Datasets."""
     recipe = _recipe(args)
-    weights = args.weights or ("imagenet" if args.recipe == "finetune" else "none")
 
-    def make_model(num_classes):
+    def make_model(num_classes, weights):
         return create_model(
             args.model,
-            weights=None if weights == "none" else weights,
+            weights=weights,
+            token_mixer=args.token_mixer,
             classes=num_classes,
             drop_path_rate=recipe.drop_path_rate,
             dtype=args.precision,
@@ -144,7 +144,7 @@ def train(args: argparse.Namespace) -> None:
         lambda batch, class_names: draw_batch(*batch, class_names),
         PREVIEW_IMAGES,
         METRICS,
-        weights,
+        "imagenet" if args.recipe == "finetune" else "none",
     )
 
 

@@ -185,11 +185,11 @@ def train(args: argparse.Namespace) -> None:
         milestones = tuple(max(1, round(epoch * args.epochs / recipe.epochs)) for epoch in recipe.milestones)
         recipe = dataclasses.replace(recipe, epochs=args.epochs, milestones=milestones)
 
-    def make_model(num_classes):
+    def make_model(num_classes, weights):
         return mask_rcnn(
-            args.model,
+            training.network(args),
             num_classes,
-            weights=None if args.weights == "none" else args.weights or "imagenet",
+            weights=weights,
             drop_path_rate=recipe.drop_path_rate,
             dtype=args.precision,
             channels=args.channels,

@@ -146,11 +146,11 @@ def train(args: argparse.Namespace) -> None:
     recipe = SemanticSegmentationRecipe.paper(args.model)
     recipe = training.with_arguments(recipe, args, epochs=args.epochs, **sizes)
 
-    def make_model(num_classes):
+    def make_model(num_classes, weights):
         return upernet(
-            args.model,
+            training.network(args),
             num_classes,
-            weights=None if args.weights == "none" else args.weights or "imagenet",
+            weights=weights,
             drop_path_rate=recipe.drop_path_rate,
             dtype=args.precision,
             channels=args.channels,

@@ -11,13 +11,16 @@ import keras
 import numpy as np
 
 from keras_mambaout.commands import values
+from keras_mambaout.config import TOKEN_MIXERS, MambaOutConfig, resolve_config
 from keras_mambaout.files import save_picture
 from keras_mambaout.layers.composite import rematerialized
+from keras_mambaout.models.classifier import MambaOutClassifier
 from keras_mambaout.training.backup import Backup, described
 from keras_mambaout.training.distribution import distribute
 from keras_mambaout.training.recipe import TrainingRecipe
 from keras_mambaout.training.run import train
 from keras_mambaout.training.run_folder import BACKUP_FOLDER
+from keras_mambaout.weights.loader import load_weights
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 FILES = ("best.keras", "last.keras", "history.csv")
@@ -41,8 +44,16 @@ def add_arguments(parser: argparse.ArgumentParser, weights: str, image_size: str
 
     parser.add_argument("--model", default="mambaout_tiny", help="model name (default: %(default)s)")
     parser.add_argument(
+        "--token-mixer",
+        default="conv",
+        choices=TOKEN_MIXERS,
+        help="what mixes pixels: the convolution, a state space model after it as in Mamba, the convolution of the "
+        "pixels before alone, or nothing (default: %(default)s)",
+    )
+    parser.add_argument(
         "--weights",
-        help=f"to start from: imagenet, none, a published tag, hf://user/repo or a file (default: {weights})",
+        help=f"to start from: imagenet, none, a published tag, hf://user/repo or a file (default: {weights}; none with "
+        "another --token-mixer, of which only what MambaOut has too can be loaded)",
     )
     parser.add_argument("--epochs", type=values.EPOCHS, metavar="N", help=f"(default: {default('{0.epochs}')})")
     parser.add_argument(
@@ -135,11 +146,16 @@ def with_arguments(recipe: TrainingRecipe, args: argparse.Namespace, **numbers: 
     return dataclasses.replace(recipe, **changes)
 
 
+def network(args: argparse.Namespace) -> MambaOutConfig:
+    """Returns the network that `--model` and `--token-mixer` name."""
+    return resolve_config(args.model).with_token_mixer(args.token_mixer)
+
+
 def run(
     args: argparse.Namespace,
     recipe: TrainingRecipe,
     load_data: Callable[[], tuple[Any, Any]],
-    make_model: Callable[[int], keras.Model],
+    make_model: Callable[[int, str | None], keras.Model],
     draw: Callable[[tuple, list[str]], np.ndarray],
     preview_images: int,
     metrics: Mapping[str, str],
@@ -151,7 +167,7 @@ def run(
         args: The options of the command.
         recipe: The recipe of the task.
         load_data: Returns the data sets for training and for validation.
-        make_model: Returns the model for a number of classes.
+        make_model: Returns the model for a number of classes, with weights.
         draw: Draws a batch, given its arrays and the class names.
         preview_images: How many images `--preview` draws.
         metrics: What is printed of each metric in the logs of `fit`: `{name: format of its line}`.
@@ -159,6 +175,7 @@ def run(
     """
     if args.preview and args.resume:
         raise ValueError("--preview does not train, so there is nothing to --resume: leave one of them out.")
+    weights = args.weights or (weights if args.token_mixer == "conv" else "none")
     recipe.step_batch_size(args.accumulate)  # before any data is read: `train` knows the devices too
     if args.preview:
         data, _ = load_data()
@@ -172,7 +189,7 @@ def run(
         data, val_data = load_data()
         keras.utils.set_random_seed(args.seed)
         with rematerialized(args.remat):
-            model = make_model(data.num_classes)
+            model = _make_model(make_model, data.num_classes, None if weights == "none" else weights, args.token_mixer)
         if used.chief:
             print(_head_line(args.model, recipe, data, val_data, used.replicas))
         try:
@@ -187,7 +204,7 @@ def run(
                 resume=args.resume,
                 strict=args.strict,
                 devices=used,
-                weights=_weights(args.weights or weights),
+                weights=_weights(weights),
                 backup_every=args.backup_every,
             )
         except KeyboardInterrupt:
@@ -195,6 +212,14 @@ def run(
         unreadable = used.collect(lambda: [part.unreadable for part in (val_data, data)])
         if used.chief:
             _report(history, metrics, data, val_data, unreadable, args.output)
+
+
+def _make_model(make_model, num_classes, weights, token_mixer):
+    if weights is None or token_mixer == "conv":
+        return make_model(num_classes, weights)
+    model = make_model(num_classes, None)
+    load_weights(model if isinstance(model, MambaOutClassifier) else model.backbone, weights, fresh_token_mixer=True)
+    return model
 
 
 def _weights(weights):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import keras
 
-from keras_mambaout.config import VARIANTS
+from keras_mambaout.config import VARIANTS, resolve_config
 from keras_mambaout.models.backbone import MambaOutBackbone
 from keras_mambaout.models.classifier import MambaOutClassifier
 from keras_mambaout.weights.loader import fill
@@ -33,6 +33,7 @@ def create_model(
     name: str | None = None,
     dtype: str | keras.DTypePolicy | None = None,
     rematerialize: bool = False,
+    token_mixer: str = "conv",
 ) -> keras.Model:
     """Builds a MambaOut model by name.
 
@@ -61,6 +62,9 @@ def create_model(
         name: Name of the model; default the variant's.
         dtype: Dtype policy, such as `"mixed_bfloat16"`; default Keras' global one.
         rematerialize: As for `MambaOutBackbone`: less memory in training, more time.
+        token_mixer: What mixes pixels: `"conv"` (MambaOut), or, for comparison and without published weights,
+            `"conv_ssm"` (a state space model after it, as in Mamba), `"causal_conv"` or `"identity"`, as in
+            `MambaOutConfig`. `load_weights(model, "imagenet", fresh_token_mixer=True)` loads what they share with it.
 
     Returns:
         A `MambaOutClassifier`, or a `MambaOutBackbone` with `include_top=False`.
@@ -80,9 +84,10 @@ def create_model(
     if input_tensor is not None:
         input_shape = _shape_of(input_tensor, input_shape)
     name = name or variant
-    source = resolve_weights(weights, variant)  # before the model is built: a wrong name is an error at once
+    config = resolve_config(variant).with_token_mixer(token_mixer)
+    source = resolve_weights(weights, config)  # before the model is built: a wrong name is an error at once
     model = MambaOutBackbone(
-        variant,
+        config,
         input_shape=input_shape,
         include_preprocessing=include_preprocessing,
         pooling=pooling,

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import keras
 
 from keras_mambaout.arguments import check_positive_integer
+from keras_mambaout.config import MambaOutConfig
 from keras_mambaout.data.dataset import ImageDataset
 from keras_mambaout.extras import import_extra
 from keras_mambaout.models.mixins import InferenceSettingsMixin
@@ -103,6 +104,7 @@ def train(
 
     settings = {
         "model": model.name,
+        "network": _network(model),
         "weights": weights,
         "precision": model.dtype_policy.name,
         "seed": seed,
@@ -198,6 +200,12 @@ class _StopAtUnreadable(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.on_train_batch_end(None)
+
+
+def _network(model):
+    """Returns what the backbone of a model of this package looks like, as a dict; `None` for others."""
+    config = getattr(getattr(model, "backbone", model), "config", None)
+    return dataclasses.asdict(config) if isinstance(config, MambaOutConfig) else None
 
 
 def _check_classes(model, data, val_data):

@@ -16,11 +16,16 @@ from keras_mambaout.weights.hub import HubRepository, download, download_beside,
 from keras_mambaout.weights.pretrained import PublishedWeights, resolve_weights
 from keras_mambaout.weights.timm_config import CONFIG_FILE, read_timm_config
 
-PARAMETERS = ("kernel", "bias", "gamma", "beta")
+PARAMETERS = ("kernel", "bias", "gamma", "beta", "x_proj", "dt_proj", "dt_bias", "A_log", "D")
 logger = logging.getLogger("keras_mambaout")
 
 
-def load_weights(model: keras.Model, weights: str | os.PathLike | None, revision: str | None = None) -> list[str]:
+def load_weights(
+    model: keras.Model,
+    weights: str | os.PathLike | None,
+    revision: str | None = None,
+    fresh_token_mixer: bool = False,
+) -> list[str]:
     """Fills a MambaOut model with published or saved weights.
 
     Every tensor of the file must have its variable, every variable its tensor, of the same shape
@@ -34,7 +39,9 @@ def load_weights(model: keras.Model, weights: str | os.PathLike | None, revision
     - input channels other than the file's three: the first kernel is adapted. For one channel it is
       summed over R, G and B; for `C` channels those of R, G, B, R, ... are taken and scaled by
       `3 / C`;
-    - output norms, which published files do not have: they stay fresh.
+    - output norms, which published files do not have: they stay fresh;
+    - with `fresh_token_mixer`, the state space models of a network with `token_mixer="conv_ssm"`, which stay fresh, and
+      the convolutions of the file where the model has `"identity"`, which are left out. `"causal_conv"` takes them.
 
     Args:
         model: A `MambaOutBackbone` or `MambaOutClassifier`.
@@ -43,6 +50,7 @@ def load_weights(model: keras.Model, weights: str | os.PathLike | None, revision
             authors' `.pth` file.
         revision: Branch, tag or commit of the hub's repository; default its main branch. `"hf://user/repo@revision"`
             says the same.
+        fresh_token_mixer: For models with another `token_mixer` than the file's: whether what mixes pixels may differ.
 
     Returns:
         The published names of the tensors that kept their fresh values.
@@ -58,20 +66,25 @@ def load_weights(model: keras.Model, weights: str | os.PathLike | None, revision
     keras_mambaout.load_weights(backbone, "imagenet")
     ```
     """
-    return fill(model, resolve_weights(weights, model.config), revision)
+    config = model.config.with_token_mixer("conv") if fresh_token_mixer else model.config
+    return fill(model, resolve_weights(weights, config), revision, fresh_token_mixer)
 
 
 def fill(
-    model: keras.Model, source: PublishedWeights | HubRepository | str | None, revision: str | None = None
+    model: keras.Model,
+    source: PublishedWeights | HubRepository | str | None,
+    revision: str | None = None,
+    fresh_token_mixer: bool = False,
 ) -> list[str]:
     """Does what `load_weights` does with what `resolve_weights` returned."""
     if source is None:
         return []
-    path, settings = _path_and_settings(source, model.config, revision)
+    config = model.config.with_token_mixer("conv") if fresh_token_mixer else model.config
+    path, settings = _path_and_settings(source, config, revision)
     if path.endswith(".weights.h5"):
         _load_h5(model, path)
         return []
-    values, fresh = _matched(model, read_tensors(path), path)
+    values, fresh = _matched(model, read_tensors(path), path, fresh_token_mixer)
     if settings is not None and hasattr(model, "inference_settings"):
         if settings.class_names is None or name_map.LAST_LAYER[0] in fresh:
             settings = dataclasses.replace(settings, class_names=model.inference_settings.class_names)
@@ -130,7 +143,7 @@ def _check_plain(model):
         )
 
 
-def _matched(model, tensors, path):
+def _matched(model, tensors, path, fresh_token_mixer):
     """Returns `[(variable, value)]` of what the file fills and the names of what may stay fresh; or raises."""
     _check_plain(model)
     targets = {}
@@ -138,6 +151,10 @@ def _matched(model, tensors, path):
         name, axes = name_map.published_name(variable.path)
         targets[name] = (variable, axes)
     tensors, fresh = _allow_differences(targets, dict(tensors))
+    if fresh_token_mixer:
+        mixed, in_file = (set(filter(name_map.TOKEN_MIXER.fullmatch, names)) for names in (targets, tensors))
+        fresh += [name for name in targets if name in mixed - in_file]
+        tensors = {name: tensor for name, tensor in tensors.items() if name not in in_file - mixed}
 
     values, missing, misshapen = [], [], []
     for name, (variable, axes) in targets.items():

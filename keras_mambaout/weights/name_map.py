@@ -10,6 +10,8 @@
 | `stages.S.blocks.B.ls.gamma` | `stages_S_blocks_B/ls/gamma` | |
 | `head.pre_logits.fc.weight` | `head/pre_logits/kernel` | (out, in) -> (in, out) |
 | `head.pre_logits.norm.weight` | `head/pre_logits_norm/gamma` | |
+
+State space models, which timm does not have, are named in the same way, in our layout: `stages.S.blocks.B.ssm.K.A_log`.
 """
 
 import re
@@ -30,6 +32,7 @@ FIRST_KERNEL = "stem.conv1.weight"
 LAST_LAYER = ("head.fc.weight", "head.fc.bias")
 HEAD_PREFIX = "head."
 OUTPUT_NORMS_PREFIX = "output_norms."
+TOKEN_MIXER = re.compile(r"stages\.\d\.blocks\.\d+\.(conv|ssm)\..*")
 
 
 def published_name(path: str) -> tuple[str, tuple[int, ...] | None]:
@@ -49,6 +52,7 @@ def published_name(path: str) -> tuple[str, tuple[int, ...] | None]:
     module = re.sub(r"(blocks|output_norms)_(\d+)", r"\1.\2", module)
     if top == "head":
         inner = _HEAD_NAMES.get(inner, inner)
+    inner = inner.replace("/", ".")
     module = f"{module}.{inner}" if inner else module
     if parameter == "kernel":
         return f"{module}.weight", next(axes for pattern, axes in _KERNEL_AXES if pattern.fullmatch(layer))

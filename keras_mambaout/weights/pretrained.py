@@ -137,7 +137,15 @@ def resolve_weights(
             return entry
     if not weights.endswith(FILE_SUFFIXES):
         choices = ", ".join(repr(entry.tag) for entry in candidates)
-        choices = f"'imagenet', {choices}" if choices else "none (this architecture has no published weights)"
+        if choices:
+            choices = f"'imagenet', {choices}"
+        elif config.token_mixer == "conv":
+            choices = "none (this architecture has no published weights)"
+        else:
+            choices = (
+                f"none, for token_mixer={config.token_mixer!r}. What it shares with MambaOut is loaded by "
+                f"load_weights(model, {weights!r}, fresh_token_mixer=True) into a model made with weights=None"
+            )
         raise ValueError(
             f"Unknown weights {weights!r}. Published weights of this model: {choices}. "
             f"Or pass None, 'hf://user/repo', or a path that ends in {', '.join(FILE_SUFFIXES)}."

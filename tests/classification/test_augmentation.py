@@ -219,7 +219,7 @@ class TestBatchTransform:
             np.testing.assert_array_equal(pixels, pixels_again)
             np.testing.assert_array_equal(labels, labels_again)
         assert [len(labels) for _, labels in epochs[0]] == [4, 4, 2] * 10
-        assert len({labels.tobytes() for _, labels in epochs[0]}) > 25
+        assert len({labels.tobytes() for _, labels in epochs[0]}) > 20  # two images are often mixed with themselves
 
     def test_none_if_nothing_mixes(self):
         assert ClassificationAugmentation(mixup=0, cutmix=0).batch_transform() is None

@@ -1,5 +1,7 @@
 """Linear recurrences as TensorFlow computes them fastest, with their own gradients."""
 
+import functools
+
 import tensorflow as tf
 
 from keras_mambaout.layers.kernels import state_space_formulas as formulas
@@ -13,10 +15,20 @@ def linear_scan(a, b, reverse=False):
 
     @tf.custom_gradient
     def scan(a, b):
-        h = _in_chunks(a, b, reverse, LEVELS)
+        in_chunks = _traced(b.dtype, tuple(b.shape[1:]), reverse)
+        h = in_chunks(tf.stop_gradient(a), tf.stop_gradient(b))
         return h, lambda grad: formulas.linear_scan_gradients(linear_scan, a, h, grad, reverse)
 
     return scan(a, b)
+
+
+@functools.cache
+def _traced(dtype, shape, reverse):
+    """Returns the function for sequences of a shape, without the batch: traced once, as a network has many of them."""
+    levels = sum(shape[0] is None or shape[0] > STEPS**level for level in range(1, LEVELS + 1))
+    values = tf.TensorSpec((None, *shape), dtype)
+    scan = functools.partial(_in_chunks, reverse=reverse, levels=levels)
+    return tf.function(scan, (values, values), autograph=False)
 
 
 def _in_chunks(a, b, reverse, levels):
