@@ -166,7 +166,14 @@ def test_quantized_and_with_lora():
 
 
 @pytest.mark.first_on("torch")
-@pytest.mark.parametrize("task", ["classification", "instances", "semantic"])
+@pytest.mark.parametrize(
+    "task",
+    [
+        "classification",
+        pytest.param("instances", marks=pytest.mark.exhaustive),
+        pytest.param("semantic", marks=pytest.mark.exhaustive),
+    ],
+)
 def test_trained_by_the_command(task, tmp_path, capsys):
     """With MambaOut's weights in what is shared, saved, and resumed with this mixer only."""
     (tmp_path / "made").mkdir()
