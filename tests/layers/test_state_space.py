@@ -43,8 +43,12 @@ def loop_gradients(a, h, grad):
     return b_grad * np.concatenate([np.zeros_like(h[:, :1]), h[:, :-1]], axis=1), b_grad
 
 
+def also_in_test_all(values):
+    return [pytest.param(value, marks=pytest.mark.exhaustive) for value in values]
+
+
 @pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("length", [1, 2, 3, 15, 16, 17, 49, 255, 256, 257, 3136, 12544])
+@pytest.mark.parametrize("length", [1, 17, 257, 3136, *also_in_test_all([2, 3, 15, 16, 49, 255, 256, 12544])])
 def test_linear_scan_is_the_loop(length, reverse):
     rng = np.random.RandomState(length)
     shape = (2, length, 3, 2) if length < 1000 else (1, length, 2)
@@ -78,7 +82,7 @@ def test_long_decays_neither_overflow_nor_vanish():
     np.testing.assert_allclose(h[:, 5:], 1 / (1 - 1e-3), rtol=1e-6)
 
 
-@pytest.mark.parametrize("length", [1, 7, 49, 100])
+@pytest.mark.parametrize("length", [1, 100, *also_in_test_all([7, 49])])
 @pytest.mark.parametrize("states", [1, 16])
 def test_selective_scan_equals_transformers(states, length):
     case = of(MAMBA, f"scan/n{states}/l{length}/")
