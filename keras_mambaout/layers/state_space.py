@@ -142,16 +142,16 @@ class SelectiveScan2D(CompositeLayer):
             model.build((input_shape[0], None, input_shape[-1]))
 
     def call(self, inputs):
-        _, height, width, channels = ops.shape(inputs)
-        by_rows = ops.reshape(inputs, (-1, height * width, channels))
+        batch, height, width, channels = ops.shape(inputs)
+        by_rows = ops.reshape(inputs, (batch, height * width, channels))
         y = self.models[0](by_rows)
         if self.directions > 1:
             y = y + _from_the_end(self.models[self.directions // 2], by_rows)
-        y = ops.reshape(y, (-1, height, width, channels))
+        y = ops.reshape(y, (batch, height, width, channels))
         if self.directions == 4:
-            by_columns = ops.reshape(ops.transpose(inputs, (0, 2, 1, 3)), (-1, width * height, channels))
+            by_columns = ops.reshape(ops.transpose(inputs, (0, 2, 1, 3)), (batch, width * height, channels))
             columns = self.models[1](by_columns) + _from_the_end(self.models[3], by_columns)
-            y = y + ops.transpose(ops.reshape(columns, (-1, width, height, channels)), (0, 2, 1, 3))
+            y = y + ops.transpose(ops.reshape(columns, (batch, width, height, channels)), (0, 2, 1, 3))
         return y
 
     def compute_output_shape(self, input_shape):
