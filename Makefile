@@ -4,6 +4,7 @@
 # make test-slow            the long trainings, on PyTorch or on BACKEND
 # make test-lower-bounds    core tests with the oldest versions that setup.cfg allows, an environment for each backend
 # make fuzz                 wrong inputs by the thousand, on PyTorch or on BACKEND; some minutes
+# make study [BACKEND=jax]  the study of the state space model, into output/is_ssm_needed; under two hours
 # make lint, make format    ruff
 # make notebooks            write notebooks/ anew from examples/
 
@@ -11,7 +12,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-all test-slow test-lower-bounds fuzz lint format notebooks clean
+.PHONY: demo test test-all test-slow test-lower-bounds fuzz study lint format notebooks clean
 
 demo: BACKEND ?= tensorflow
 demo: .venv/.demo-$(or $(BACKEND),tensorflow)
@@ -31,6 +32,9 @@ test-lower-bounds:
 
 fuzz: .venv/.dev
 	KERAS_BACKEND=$(or $(BACKEND),torch) $(BIN)/python tests/fuzz/fuzz.py
+
+study: .venv/.dev
+	KERAS_BACKEND=$(or $(BACKEND),torch) $(BIN)/python studies/is_ssm_needed/study.py
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
