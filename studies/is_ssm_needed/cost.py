@@ -1,7 +1,7 @@
 """Time and memory of one gated CNN block on this machine, in a process of its own: python cost.py SETTINGS
 
-SETTINGS is a dict as JSON: `mixer`, `side` of the image, `channels`, `repeats`. Prints the results as JSON. The
-environment says which backend.
+SETTINGS is a dict as JSON: `mixer`, `sides` of the images, from the smallest, `channels`, `repeats`. Prints the
+results as JSON. The environment says which backend.
 """
 
 import json
@@ -21,27 +21,28 @@ SMALL = 7  # side of the image that is computed first, so that what a backend lo
 
 
 def measure(run):
-    """Returns the medians of a forward pass and of a train step in ms, the MACs, and the memory they add in MB."""
-    sizes = {"small": SMALL, "large": run["side"]}
-    models = {name: block(run["mixer"], side, run["channels"]) for name, side in sizes.items()}
-    images = {
-        name: np.random.default_rng(0).standard_normal((1, side, side, run["channels"]), "float32")
-        for name, side in sizes.items()
-    }
-    for call in (models["small"].predict_on_batch, lambda x: models["small"].train_on_batch(x, x)):
-        call(images["small"])
+    """Returns, for each side, median times of a forward pass and a train step in ms, MACs, and memory in MB.
+
+    Memory is by how much the process' peak has grown since an image of 7 x 7 was computed: what a train step of a
+    larger image adds, with what compiling it adds. Sides grow, so no earlier one hides a later one.
+    """
+    times(run["mixer"], SMALL, run["channels"], repeats=1)
     before = peak_memory()
-    model, image = models["large"], images["large"]
-    forward = median_time(lambda: model.predict_on_batch(image), run["repeats"])
-    forward_memory = peak_memory() - before
-    step = median_time(lambda: model.train_on_batch(image, image), run["repeats"])
+    results = []
+    for side in run["sides"]:
+        result = times(run["mixer"], side, run["channels"], run["repeats"])
+        results.append({"side": side, **result, "step_mb": round(peak_memory() - before, 1)})
+    return {"by_side": results, "backend": keras.backend.backend()}
+
+
+def times(mixer, side, channels, repeats):
+    """Returns the times of a block at one size, and its MACs."""
+    model = block(mixer, side, channels)
+    image = np.random.default_rng(0).standard_normal((1, side, side, channels), "float32")
     return {
-        "forward_ms": round(forward, 2),
-        "step_ms": round(step, 2),
-        "forward_mb": round(forward_memory, 1),
-        "step_mb": round(peak_memory() - before, 1),
+        "forward_ms": round(median_time(lambda: model.predict_on_batch(image), repeats), 2),
+        "step_ms": round(median_time(lambda: model.train_on_batch(image, image), repeats), 2),
         "macs": count_macs(model, image.shape),
-        "backend": keras.backend.backend(),
     }
 
 
@@ -54,12 +55,15 @@ def block(mixer, side, channels):
 
 
 def median_time(call, repeats):
-    """Returns the median time of a call in ms, without the first two."""
+    """Returns the median processor time of a call in ms, of all threads, without the first two calls.
+
+    Other work on the machine does not count into it, as it does into the time on the clock.
+    """
     times = []
     for _ in range(repeats + 2):
-        start = time.perf_counter()
+        start = time.process_time()
         call()
-        times.append(1000 * (time.perf_counter() - start))
+        times.append(1000 * (time.process_time() - start))
     return statistics.median(times[2:])
 
 

@@ -39,7 +39,7 @@ STYLES = {  # Okabe and Ito's colours, which the colour-blind tell apart, and a 
     "SSM, 1 direction": ("#CC79A7", "--", "P"),
     "identity": ("#777777", ":", "*"),
 }
-SHOWN_DISTANCES = (0, 3, 6, 9, 12, 16, 24, 32, 48)
+SHOWN_DISTANCES = (0, 3, 6, 7, 10, 11, 16, 24, 32, 39)
 
 
 def read(path):
@@ -94,10 +94,11 @@ def accuracy_table(results):
     names = results.values("task")
     rows = []
     for mixer in results.mixers:
-        parameters, macs = (results.of(what, mixer=mixer, task=names[-1])[0] for what in ("parameters", "macs"))
-        accuracies = [mean_and_spread(results.of("accuracy", mixer=mixer, task=task)) for task in names]
-        rows.append([LABELS[mixer], f"{parameters:,}", f"{macs / 1e6:.2f}", *accuracies])
-    return table(["token mixer", "parameters", "M MACs", *(f"{task}, %" for task in names)], rows)
+        parameters, macs = (results.of(what, mixer=mixer)[-1] for what in ("parameters", "macs"))
+        accuracies = [results.of("accuracy", mixer=mixer, task=task) for task in names]
+        seeds = " and ".join(map(str, dict.fromkeys(map(len, accuracies))))
+        rows.append([LABELS[mixer], f"{parameters:,}", f"{macs / 1e6:.2f}", seeds, *map(mean_and_spread, accuracies)])
+    return table(["token mixer", "parameters", "M MACs", "seeds", *(f"{task}, %" for task in names)], rows)
 
 
 def distance_table(results):
@@ -109,30 +110,35 @@ def distance_table(results):
         curves = results.of("by_distance", mixer=mixer)
         parameters, macs = (results.of(what, mixer=mixer)[0] for what in ("parameters", "macs"))
         points = [mean_and_spread([curve[distance] for curve in curves], 0) for distance in shown]
-        rows.append([LABELS[mixer], f"{parameters:,}", f"{macs / 1e6:.1f}", *points])
-    return table(["token mixer", "parameters", "M MACs", *(f"D = {distance}" for distance in shown)], rows)
+        rows.append([LABELS[mixer], f"{parameters:,}", f"{macs / 1e6:.1f}", len(curves), *points])
+    return table(["token mixer", "parameters", "M MACs", "seeds", *(f"D = {distance}" for distance in shown)], rows)
+
+
+def costs(results, backend, mixer):
+    """What was measured of a mixer on a backend, a dict for each size; none where it was not."""
+    return next(iter(results.of("by_side", backend=backend, mixer=mixer)), [])
 
 
 def cost_table(results):
     """Time of a forward pass and of a train step, and the memory that the step adds."""
-    sides = results.values("side")
     rows = []
     for backend in results.values("backend"):
         for mixer in results.mixers:
-            cells = []
-            for side in sides:
-                run = {"backend": backend, "mixer": mixer, "side": side}
-                forward, step, memory = (results.of(name, **run) for name in ("forward_ms", "step_ms", "step_mb"))
-                cells.append(f"{forward[0]:.3g} / {step[0]:.3g} / {memory[0]:.0f}" if forward else "–")
-            rows.append([backend, LABELS[mixer], *cells])
+            cells = [
+                f"{at['forward_ms']:.3g} / {at['step_ms']:.3g} / {at['step_mb']:.0f}"
+                for at in costs(results, backend, mixer)
+            ]
+            if cells:
+                rows.append([backend, LABELS[mixer], *cells])
+    sides = results.records[0]["run"]["sides"]
     return table(["backend", "token mixer", *(f"{side**2:,} tokens" for side in sides)], rows)
 
 
 def macs_table(results):
     """Multiply-accumulates of a block."""
-    sides = results.values("side")
+    sides = results.records[0]["run"]["sides"]
     rows = [
-        [LABELS[mixer], *(f"{results.of('macs', mixer=mixer, side=side)[0] / 1e6:,.0f}" for side in sides)]
+        [LABELS[mixer], *(f"{at['macs'] / 1e6:,.0f}" for at in results.of("by_side", mixer=mixer)[0])]
         for mixer in results.mixers
     ]
     return table(["token mixer", *(f"{side**2:,} tokens" for side in sides)], rows)
@@ -191,7 +197,10 @@ def draw_distances(results, path):
 
 def draw_cost(results, path):
     """Time and memory over the number of tokens, a column for each backend."""
-    backends, rows = results.values("backend"), {"step_ms": "train step, ms", "step_mb": "memory, MB"}
+    backends, rows = (
+        results.values("backend"),
+        {"step_ms": "train step, ms of processor time", "step_mb": "peak memory of a train step, MB"},
+    )
     figure, axes = plt.subplots(
         len(rows),
         len(backends),
@@ -204,11 +213,9 @@ def draw_cost(results, path):
         for axis, backend in zip(line, backends, strict=True):
             for mixer in results.mixers:
                 colour, style, marker = STYLES[mixer]
-                points = [
-                    (side**2, results.of(what, backend=backend, mixer=mixer, side=side))
-                    for side in results.values("side")
-                ]
-                points = [(tokens, values[0]) for tokens, values in points if values and values[0] > 0]
+                points = [(at["side"] ** 2, at[what]) for at in costs(results, backend, mixer) if at[what] > 0]
+                if not points:
+                    continue
                 axis.plot(*zip(*points, strict=True), style, marker=marker, color=colour, label=LABELS[mixer])
             axis.set(xscale="log", yscale="log", title=backend, xlabel="tokens")
             axis.grid(alpha=0.3)

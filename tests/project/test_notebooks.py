@@ -23,7 +23,7 @@ from keras_mambaout.segmentation.ade20k import ade20k_classes
 
 ROOT = pathlib.Path(__file__).parents[2]
 SCRIPTS = [path for path in sorted(ROOT.glob("examples/[0-9][0-9]_*.py")) if not path.name.startswith("00_")]
-FROM_SCRATCH = ROOT / "examples" / "05_train_imagenet.py"  # needs no weights
+FROM_SCRATCH = [ROOT / "examples" / f"{stem}.py" for stem in ("05_train_imagenet", "09_is_ssm_needed")]  # no weights
 EXECUTION_SECONDS = 900  # of one cell, on a busy machine
 
 
@@ -230,6 +230,13 @@ def test_compare_backends(execute, tmp_path):
     assert (tmp_path / "output" / "compare" / "compare.png").stat().st_size > 10_000
 
 
+def test_is_ssm_needed(execute, tmp_path):
+    printed = execute("09_is_ssm_needed", longest=8, blocks=1, steps=3, mixers=["conv_ssm", "identity"], output="a.png")
+    lines = [line for line in printed.splitlines() if "parameters, right within 3 columns: " in line]
+    assert [line.split()[0] for line in lines] == ["conv_ssm", "identity"]
+    assert (tmp_path / "a.png").stat().st_size > 10_000
+
+
 # Runs each script of argv as `python SCRIPT ARGUMENTS` would, in one process, and prints how they end.
 RUN_SCRIPTS = """
 import json, runpy, sys, traceback
@@ -266,7 +273,7 @@ def test_scripts_end_with_one_line_where_the_weights_cannot_be_downloaded(tmp_pa
         "07_upernet_ade20k": ["--images", scenes, "--labels", maps, "--classes", "names.txt"],
         "08_compare_backends": ["--weights", "imagenet"],
     }
-    scripts = [path for path in SCRIPTS if path != FROM_SCRATCH]
+    scripts = [path for path in SCRIPTS if path not in FROM_SCRATCH]
     environment = {
         **os.environ,
         "HF_HUB_OFFLINE": "1",
