@@ -94,7 +94,7 @@ def accuracy_table(results):
     names = results.values("task")
     rows = []
     for mixer in results.mixers:
-        parameters, macs = (results.of(what, mixer=mixer)[-1] for what in ("parameters", "macs"))
+        parameters, macs = (results.of(what, mixer=mixer, task=names[0])[0] for what in ("parameters", "macs"))
         accuracies = [results.of("accuracy", mixer=mixer, task=task) for task in names]
         seeds = " and ".join(map(str, dict.fromkeys(map(len, accuracies))))
         rows.append([LABELS[mixer], f"{parameters:,}", f"{macs / 1e6:.2f}", seeds, *map(mean_and_spread, accuracies)])
@@ -119,13 +119,18 @@ def costs(results, backend, mixer):
     return next(iter(results.of("by_side", backend=backend, mixer=mixer)), [])
 
 
+def short(value):
+    """Returns a number with three digits that count."""
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
 def cost_table(results):
     """Time of a forward pass and of a train step, and the memory that the step adds."""
     rows = []
     for backend in results.values("backend"):
         for mixer in results.mixers:
             cells = [
-                f"{at['forward_ms']:.3g} / {at['step_ms']:.3g} / {at['step_mb']:.0f}"
+                f"{short(at['forward_ms'])} / {short(at['step_ms'])} / {at['step_mb']:.0f}"
                 for at in costs(results, backend, mixer)
             ]
             if cells:
@@ -155,6 +160,8 @@ def draw_accuracies(results, path, title):
         for row, mixer in enumerate(results.mixers):
             colour, _, marker = STYLES[mixer]
             values = [100 * value for value in results.of("accuracy", mixer=mixer, task=task)]
+            if not values:
+                continue
             axis.plot(values, [row] * len(values), marker, color=colour, alpha=0.6)
             axis.plot([statistics.mean(values)] * 2, [row - 0.3, row + 0.3], color=colour, linewidth=2.5)
         axis.set_yticks(range(len(results.mixers)), [LABELS[mixer] for mixer in results.mixers] if index == 0 else [])
@@ -170,7 +177,7 @@ def draw_accuracies(results, path, title):
 def draw_distances(results, path):
     """Accuracy over distance: lines are means over the seeds, bands reach from the worst to the best."""
     run = results.records[0]["run"]
-    figure, axis = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    figure, axis = plt.subplots(figsize=(9.5, 4.2), layout="constrained")
     for mixer in results.mixers:
         colour, line, _ = STYLES[mixer]
         columns = list(zip(*results.of("by_distance", mixer=mixer), strict=True))
@@ -186,10 +193,10 @@ def draw_distances(results, path):
             f" {kernel}×{kernel} sees\n {radius} columns", (radius, 101), fontsize=8, color="0.3", va="bottom"
         )
     axis.axhline(25, color="0.4", linewidth=1)
-    axis.annotate("chance", (run["longest"] - 1, 25.5), fontsize=8, color="0.3", ha="right", va="bottom")
+    axis.annotate("chance, 25 %", (run["longest"] - 1, 18), fontsize=8, color="0.3", ha="right", va="center")
     axis.set(xlabel="D: columns from a pixel to its cue", ylabel="accuracy, %", ylim=(15, 113))
     axis.set_yticks(range(20, 101, 20))
-    axis.legend(fontsize=8, frameon=False, loc="center right", bbox_to_anchor=(1, 0.6))
+    axis.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=120)
     plt.close(figure)
