@@ -74,7 +74,12 @@ PARTS = {
     },
 }
 QUICK = {
-    "classification": {"steps": 2, "batch": 8, "options": {"depths": [1, 1, 1, 1], "dims": [8, 16, 16, 32]}},
+    "classification": {
+        "steps": 2,
+        "batch": 8,
+        "options": {"depths": [1, 1, 1, 1], "dims": [8, 16, 16, 32]},
+        "test_every": 10,
+    },
     "distance": {
         "steps": 2,
         "batch": 2,
@@ -84,7 +89,12 @@ QUICK = {
         "longest": 16,
         "test_images": 16,
     },
-    "causal": {"steps": 2, "batch": 8, "options": {"blocks": 1, "dim": 16, "patch": 4, "pooled": True}},
+    "causal": {
+        "steps": 2,
+        "batch": 8,
+        "options": {"blocks": 1, "dim": 16, "patch": 4, "pooled": True},
+        "test_every": 10,
+    },
     "cost": {"backends": ["torch"], "mixers": ["conv 7", "conv + SSM"], "sides": [7, 14], "channels": 16, "repeats": 1},
 }
 

@@ -49,7 +49,8 @@ def create(name, settings):
         chosen = random.choice(len(images), size)
         return moved(images[chosen], random, mirror), labels[chosen]
 
-    return Task(10, batch, test_images, test_labels)
+    every = settings.get("test_every", 1)
+    return Task(10, batch, test_images[::every], test_labels[::every])
 
 
 # === Digits and photos ===
