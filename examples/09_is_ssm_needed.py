@@ -18,7 +18,7 @@
 #
 # - **Needs** a backend and the extra `demo`; no GPU, no network, no data.
 # - **Writes** `output/is_ssm_needed.png`: accuracy over distance for each mixer.
-# - **Expect** one to two minutes on two cores with the settings below. The convolution is right as far as its kernels
+# - **Expect** about two minutes on two cores with the settings below. The convolution is right as far as its kernels
 #   reach, 3 columns for each block, and as good as chance, 25 %, beyond; with an SSM there is no such edge.
 # - The study, with equal parameters, several seeds, real images and costs, is in `studies/is_ssm_needed`.
 
