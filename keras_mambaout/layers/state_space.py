@@ -76,12 +76,15 @@ class SelectiveSSM(keras.layers.Layer):
         self.D = self.add_weight(name="D", shape=(channels,), initializer="ones", autocast=False, dtype="float32")
 
     def call(self, inputs):
+        x, *coefficients = self.coefficients(inputs)
+        return ops.cast(kernels.selective_scan(x, *coefficients) + x * self.D, self.compute_dtype)
+
+    def coefficients(self, inputs):
+        """Returns `x`, `dt`, `a`, `b` and `c` of the recurrence, float32."""
         projected = ops.matmul(inputs, self.x_proj)
         r, b, c = ops.split(projected, [self.rank, self.rank + self.state_dim], axis=-1)
         x, dt, b, c = (ops.cast(part, "float32") for part in (inputs, ops.matmul(r, self.dt_proj), b, c))
-        dt = ops.softplus(dt + self.dt_bias)
-        a = -ops.exp(ops.convert_to_tensor(self.A_log))
-        return ops.cast(kernels.selective_scan(x, dt, a, b, c) + x * self.D, self.compute_dtype)
+        return x, ops.softplus(dt + self.dt_bias), -ops.exp(ops.convert_to_tensor(self.A_log)), b, c
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -144,15 +147,27 @@ class SelectiveScan2D(CompositeLayer):
     def call(self, inputs):
         batch, height, width, channels = ops.shape(inputs)
         by_rows = ops.reshape(inputs, (batch, height * width, channels))
-        y = self.models[0](by_rows)
-        if self.directions > 1:
-            y = y + _from_the_end(self.models[self.directions // 2], by_rows)
-        y = ops.reshape(y, (batch, height, width, channels))
+        sequences = [by_rows]
         if self.directions == 4:
             by_columns = ops.reshape(ops.transpose(inputs, (0, 2, 1, 3)), (batch, width * height, channels))
-            columns = self.models[1](by_columns) + _from_the_end(self.models[3], by_columns)
-            y = y + ops.transpose(ops.reshape(columns, (batch, width, height, channels)), (0, 2, 1, 3))
-        return y
+            sequences.append(by_columns)
+        if self.directions > 1:
+            sequences += [ops.flip(sequence, axis=1) for sequence in sequences]
+        outputs = self._scan(sequences)
+        if self.directions > 1:
+            half = self.directions // 2
+            outputs = [y + ops.flip(z, axis=1) for y, z in zip(outputs[:half], outputs[half:], strict=True)]
+        y = ops.reshape(outputs[0], (batch, height, width, channels))
+        if self.directions == 4:
+            y = y + ops.transpose(ops.reshape(outputs[1], (batch, width, height, channels)), (0, 2, 1, 3))
+        return ops.cast(y, self.compute_dtype)
+
+    def _scan(self, sequences):
+        """Returns what each model makes of its sequence, all in one recurrence, which has less to compile."""
+        parts = [model.coefficients(sequence) for model, sequence in zip(self.models, sequences, strict=True)]
+        x, dt, a, b, c = zip(*parts, strict=True)
+        y = kernels.selective_scan(*(ops.stack(part, 0 if part is a else 2) for part in (x, dt, a, b, c)))
+        return [y[:, :, k] + x[k] * model.D for k, model in enumerate(self.models)]
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -164,10 +179,6 @@ class SelectiveScan2D(CompositeLayer):
     def get_config(self):
         own = {"directions": self.directions, "state_dim": self.state_dim, "dt_rank": self.dt_rank}
         return {**super().get_config(), **own}
-
-
-def _from_the_end(model, x):
-    return ops.flip(model(ops.flip(x, axis=1)), axis=1)
 
 
 def _uniform(limit):

@@ -30,21 +30,22 @@ def step_before(x, reverse):
 def selective_scan(scan, x, dt, a, b, c):
     """`h_t = exp(dt_t a) h_{t-1} + dt_t b_t x_t` and `y_t = c_t h_t`, where every channel has N states.
 
-    `x` and `dt` are `(B, L, C)`, `a` is `(C, N)`, `b` and `c` are `(B, L, N)`, `y` is `(B, L, C)`. For the backward
-    pass it keeps these, and no states, `(B, L, C, N)`: they are computed anew.
+    `x` and `dt` are `(B, L, C)`, `a` is `(C, N)`, `b` and `c` are `(B, L, N)`, `y` is `(B, L, C)`. All but
+    `a` may have further axes after L that run side by side, `a` begins with these. For the backward pass it keeps
+    its inputs, and no states, `(B, L, C, N)`: they are computed anew.
     """
     h = scan(*_decays_and_inputs(x, dt, a, b))
-    return ops.sum(h * c[:, :, None], axis=-1)
+    return ops.sum(h * c[..., None, :], axis=-1)
 
 
 def selective_scan_gradients(scan, x, dt, a, b, c, grad):
     """The gradients of `selective_scan` by all its inputs."""
     decays, inputs = _decays_and_inputs(x, dt, a, b)
     h = scan(decays, inputs)
-    c_grad = ops.matmul(grad[:, :, None], h)[:, :, 0]
-    inputs_grad = scan(step_before(decays, True), grad[..., None] * c[:, :, None], True)
-    b_grad = ops.matmul((dt * x)[:, :, None], inputs_grad)[:, :, 0]
-    product_grad = ops.sum(inputs_grad * b[:, :, None], axis=-1)  # by dt * x
+    c_grad = ops.matmul(grad[..., None, :], h)[..., 0, :]
+    inputs_grad = scan(step_before(decays, True), grad[..., None] * c[..., None, :], True)
+    b_grad = ops.matmul((dt * x)[..., None, :], inputs_grad)[..., 0, :]
+    product_grad = ops.sum(inputs_grad * b[..., None, :], axis=-1)  # by dt * x
     exponents_grad = inputs_grad * step_before(h, False) * decays  # by dt * a
     dt_grad = ops.sum(exponents_grad * a, axis=-1) + product_grad * x
     a_grad = ops.sum(exponents_grad * dt[..., None], axis=(0, 1))
@@ -52,4 +53,4 @@ def selective_scan_gradients(scan, x, dt, a, b, c, grad):
 
 
 def _decays_and_inputs(x, dt, a, b):
-    return ops.exp(dt[..., None] * a), (dt * x)[..., None] * b[:, :, None]  # (B, L, C, N)
+    return ops.exp(dt[..., None] * a), (dt * x)[..., None] * b[..., None, :]  # (B, L, C, N)
