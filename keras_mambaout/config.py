@@ -147,8 +147,13 @@ class MambaOutConfig:
         convolution = 0 if self.token_mixer == "identity" else (self.kernel_size**2 + 1) * channels
         if self.token_mixer != "conv_ssm":
             return convolution
-        rank = self.dt_rank or -(-channels // CHANNELS_PER_RANK)
+        rank = self.dt_rank or default_dt_rank(channels)
         return convolution + self.scan_directions * channels * (2 * rank + 3 * self.state_dim + 2)
+
+
+def default_dt_rank(channels: int) -> int:
+    """Returns the rank of a state space model's projection to its time steps where none is given."""
+    return -(-channels // CHANNELS_PER_RANK)
 
 
 def _four_positive_integers(field, values, most):

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_mambaout.arguments import check_choice, check_positive_integer
-from keras_mambaout.config import CHANNELS_PER_RANK, SCAN_DIRECTIONS
+from keras_mambaout.config import SCAN_DIRECTIONS, default_dt_rank
 from keras_mambaout.layers import kernels
 from keras_mambaout.layers.composite import CompositeLayer, not_rematerialized
 from keras_mambaout.serialization import serializable
@@ -60,7 +60,7 @@ class SelectiveSSM(keras.layers.Layer):
 
     def build(self, input_shape):
         channels, states = input_shape[-1], self.state_dim
-        self.rank = self.dt_rank or -(-channels // CHANNELS_PER_RANK)
+        self.rank = self.dt_rank or default_dt_rank(channels)
         self.x_proj = self.add_weight(
             name="x_proj", shape=(channels, self.rank + 2 * states), initializer=_uniform(channels**-0.5)
         )

@@ -62,10 +62,11 @@ class RandomErasing(keras.layers.RandomErasing):
         """Returns a dict: `"erased"` `(B,)`, `"boxes"`, what `random_boxes` returns, and `"noise"`, like the images."""
         if not training:
             return None
-        check_rgb_images(self, data["images"] if isinstance(data, dict) else data)
+        images = data["images"] if isinstance(data, dict) else data
+        check_rgb_images(self, images)
         ops = self.backend
         seed = self._get_seed_generator(ops.name) if seed is None else seed
-        shape, uniform = ops.shape(data["images"] if isinstance(data, dict) else data), ops.random.uniform
+        shape, uniform = ops.shape(images), ops.random.uniform
         shape = shape if len(shape) == 4 else (1, *shape)
         sides = ops.numpy.sqrt(uniform((shape[0], 2), *self.scale, "float32", seed))
         return {

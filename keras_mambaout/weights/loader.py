@@ -66,8 +66,8 @@ def load_weights(
     keras_mambaout.load_weights(backbone, "imagenet")
     ```
     """
-    config = model.config.with_token_mixer("conv") if fresh_token_mixer else model.config
-    return fill(model, resolve_weights(weights, config), revision, fresh_token_mixer)
+    source = resolve_weights(weights, _config_of_file(model, fresh_token_mixer))
+    return fill(model, source, revision, fresh_token_mixer)
 
 
 def fill(
@@ -79,8 +79,7 @@ def fill(
     """Does what `load_weights` does with what `resolve_weights` returned."""
     if source is None:
         return []
-    config = model.config.with_token_mixer("conv") if fresh_token_mixer else model.config
-    path, settings = _path_and_settings(source, config, revision)
+    path, settings = _path_and_settings(source, _config_of_file(model, fresh_token_mixer), revision)
     if path.endswith(".weights.h5"):
         _load_h5(model, path)
         return []
@@ -95,6 +94,11 @@ def fill(
     if fresh:
         logger.warning("%s: not loaded, so fresh and to be trained: %s.", path, ", ".join(fresh))
     return fresh
+
+
+def _config_of_file(model, fresh_token_mixer):
+    """Returns the network that weights are of: the model's, or MambaOut's where the token mixer may differ."""
+    return model.config.with_token_mixer("conv") if fresh_token_mixer else model.config
 
 
 def save_safetensors(model: keras.Model, path: str | os.PathLike) -> None:

@@ -204,10 +204,8 @@ def draw_distances(results, path):
 
 def draw_cost(results, path):
     """Time and memory over the number of tokens, a column for each backend."""
-    backends, rows = (
-        results.values("backend"),
-        {"step_ms": "train step, ms of processor time", "step_mb": "peak memory of a train step, MB"},
-    )
+    backends = results.values("backend")
+    rows = {"step_ms": "train step, ms of processor time", "step_mb": "peak memory of a train step, MB"}
     figure, axes = plt.subplots(
         len(rows),
         len(backends),

@@ -1,7 +1,6 @@
 """Linear recurrences as JAX computes them fastest on a CPU, with their own gradients."""
 
 import functools
-import math
 
 import jax
 import jax.numpy as jnp
@@ -23,8 +22,7 @@ def linear_scan(a, b, reverse=False):
 
 def _in_chunks(a, b, reverse):
     batch, length, *rest = a.shape
-    steps = max(1, math.isqrt(max(length - 1, 0)) + 1)
-    chunks = -(-length // steps)
+    steps, chunks = formulas.chunk_sizes(length)
     fill = ((0, 0), (0, steps * chunks - length), *[(0, 0)] * len(rest))
     a, b = (jnp.pad(values, fill).reshape(batch, chunks, steps, *rest) for values in (a, b))
 

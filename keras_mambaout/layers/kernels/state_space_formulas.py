@@ -1,5 +1,7 @@
 """Linear recurrences in `keras.ops`: what they compute, and their gradients, which are recurrences too."""
 
+import math
+
 from keras import ops
 
 
@@ -25,6 +27,12 @@ def step_before(x, reverse):
     """Returns at each step the value of the one before it in the recurrence, and 0 at the first."""
     others = ((0, 0),) * (len(x.shape) - 2)
     return ops.pad(x[:, 1:] if reverse else x[:, :-1], ((0, 0), (0, 1) if reverse else (1, 0), *others))
+
+
+def chunk_sizes(length):
+    """Returns how many steps a chunk of a sequence has, and how many chunks there are: about `sqrt(length)` each."""
+    steps = math.isqrt(max(length - 1, 0)) + 1
+    return steps, -(-length // steps)
 
 
 def selective_scan(scan, x, dt, a, b, c):

@@ -1,7 +1,6 @@
 """Linear recurrences as PyTorch computes them fastest, with their own gradients."""
 
 import itertools
-import math
 
 import torch
 from torch.nn import functional
@@ -34,8 +33,7 @@ def _in_chunks(a, b, reverse):
     chunks where each begins, and a third one has all states.
     """
     batch, length, *rest = a.shape
-    steps = max(1, math.isqrt(max(length - 1, 0)) + 1)
-    chunks = -(-length // steps)
+    steps, chunks = formulas.chunk_sizes(length)
     missing = steps * chunks - length
     if missing:
         fill = [0, 0] * len(rest) + [0, missing]
