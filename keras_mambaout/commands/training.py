@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser, weights: str, image_size: str
     parser.add_argument(
         "--weights",
         help=f"to start from: imagenet, none, a published tag, hf://user/repo or a file (default: {weights}; none with "
-        "another --token-mixer, of which only what MambaOut has too can be loaded)",
+        "another mixer: only what it shares with MambaOut can be loaded)",
     )
     parser.add_argument("--epochs", type=values.EPOCHS, metavar="N", help=f"(default: {default('{0.epochs}')})")
     parser.add_argument(

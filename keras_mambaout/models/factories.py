@@ -25,6 +25,7 @@ def MambaOutFemto(
     name: str = "mambaout_femto",
     dtype: str | keras.DTypePolicy | None = None,
     rematerialize: bool = False,
+    token_mixer: str = "conv",
 ) -> keras.Model:
     """Builds mambaout_femto: 3, 3, 9, 3 blocks of 48, 96, 192, 288 channels.
 
@@ -48,6 +49,7 @@ def MambaOutKobe(
     name: str = "mambaout_kobe",
     dtype: str | keras.DTypePolicy | None = None,
     rematerialize: bool = False,
+    token_mixer: str = "conv",
 ) -> keras.Model:
     """Builds mambaout_kobe: 3, 3, 15, 3 blocks of 48, 96, 192, 288 channels.
 
@@ -71,6 +73,7 @@ def MambaOutTiny(
     name: str = "mambaout_tiny",
     dtype: str | keras.DTypePolicy | None = None,
     rematerialize: bool = False,
+    token_mixer: str = "conv",
 ) -> keras.Model:
     """Builds mambaout_tiny: 3, 3, 9, 3 blocks of 96, 192, 384, 576 channels.
 
@@ -94,6 +97,7 @@ def MambaOutSmall(
     name: str = "mambaout_small",
     dtype: str | keras.DTypePolicy | None = None,
     rematerialize: bool = False,
+    token_mixer: str = "conv",
 ) -> keras.Model:
     """Builds mambaout_small: 3, 4, 27, 3 blocks of 96, 192, 384, 576 channels.
 
@@ -117,6 +121,7 @@ def MambaOutBase(
     name: str = "mambaout_base",
     dtype: str | keras.DTypePolicy | None = None,
     rematerialize: bool = False,
+    token_mixer: str = "conv",
 ) -> keras.Model:
     """Builds mambaout_base: 3, 4, 27, 3 blocks of 128, 256, 512, 768 channels.
 
@@ -140,6 +145,7 @@ def MambaOutSmallRW(
     name: str = "mambaout_small_rw",
     dtype: str | keras.DTypePolicy | None = None,
     rematerialize: bool = False,
+    token_mixer: str = "conv",
 ) -> keras.Model:
     """Builds mambaout_small_rw: 3, 4, 27, 3 blocks of 96, 192, 384, 576 channels.
 
@@ -163,6 +169,7 @@ def MambaOutBaseShortRW(
     name: str = "mambaout_base_short_rw",
     dtype: str | keras.DTypePolicy | None = None,
     rematerialize: bool = False,
+    token_mixer: str = "conv",
 ) -> keras.Model:
     """Builds mambaout_base_short_rw: 3, 3, 25, 3 blocks of 128, 256, 512, 768 channels.
 
@@ -186,6 +193,7 @@ def MambaOutBaseTallRW(
     name: str = "mambaout_base_tall_rw",
     dtype: str | keras.DTypePolicy | None = None,
     rematerialize: bool = False,
+    token_mixer: str = "conv",
 ) -> keras.Model:
     """Builds mambaout_base_tall_rw: 3, 4, 30, 3 blocks of 128, 256, 512, 768 channels.
 
@@ -209,6 +217,7 @@ def MambaOutBaseWideRW(
     name: str = "mambaout_base_wide_rw",
     dtype: str | keras.DTypePolicy | None = None,
     rematerialize: bool = False,
+    token_mixer: str = "conv",
 ) -> keras.Model:
     """Builds mambaout_base_wide_rw: 3, 4, 27, 3 blocks of 128, 256, 512, 768 channels.
 
@@ -232,6 +241,7 @@ def MambaOutBasePlusRW(
     name: str = "mambaout_base_plus_rw",
     dtype: str | keras.DTypePolicy | None = None,
     rematerialize: bool = False,
+    token_mixer: str = "conv",
 ) -> keras.Model:
     """Builds mambaout_base_plus_rw: 3, 4, 30, 3 blocks of 128, 256, 512, 768 channels.
 

@@ -105,7 +105,7 @@ def test_help_names_the_tasks_of_an_option(command, capsys):
 
 COMMON = ["--model", "--weights", "--epochs", "--batch-size", "--accumulate", "--learning-rate", "--image-size"]
 COMMON += ["--drop-path", "--clip-norm", "--ema", "--devices", "--precision", "--seed", "--strict", "--resume"]
-COMMON += ["--preview", "--remat", "--backup-every"]
+COMMON += ["--preview", "--remat", "--backup-every", "--token-mixer"]
 OWN = {
     "classification": ["--data", "--data-dir", "--recipe"],
     "instances": [
