@@ -4,12 +4,14 @@
 
 The reference's environment has `pip install mambapy transformers torch`. Each runs in a process of its own, in turn, so
 that all of them meet the same moods of the machine; medians of the rounds. `scan` is `h_t = a_t h_{t-1} + b_t` over
-3136 steps of two sequences of 192 channels, with 1 and 16 states; "gradient" is forward and backward. The layer is
-`SelectiveSSM` with 192 channels, beside the recurrence of `MambaMixer` with its projections. `--lengths` prints the
-layer over the number of steps instead.
+3136 steps of two sequences of 192 channels, with 1 and 16 states; "selective" has its coefficients computed from
+`x`, `dt`, `A`, `B` and `C`, and their sum over the states, beside mambapy's `selective_scan`; "gradient" is forward and
+backward. The layer is `SelectiveSSM` with 192 channels, beside the recurrence of `MambaMixer` with its projections.
+`--lengths` prints the layer over the number of steps instead.
 """
 
 import argparse
+import functools
 import json
 import os
 import pathlib
@@ -21,6 +23,7 @@ import time
 ROOT = pathlib.Path(__file__).parents[1]
 SIZE = (2, 3136, 192)
 STATES = (1, 16)
+JOBS = ("scan", "selective", "layer")
 LENGTHS = (196, 784, 3136, 12544)
 
 
@@ -28,6 +31,14 @@ def numbers(*shape, seed=0):
     import numpy as np
 
     return np.random.RandomState(seed).uniform(-1, 1, shape).astype("float32")
+
+
+def coefficients(states, length):
+    """Returns `x`, `dt`, `A`, `B` and `C` of the sizes that they have in a network."""
+    batch, _, channels = SIZE
+    x, dt = numbers(batch, length, channels), abs(numbers(batch, length, channels, seed=1)) / 10
+    B, C = (numbers(batch, length, states, seed=seed) for seed in (2, 3))
+    return [x, dt, -states * abs(numbers(channels, states, seed=4)), B, C]
 
 
 def ours(job, states, length):
@@ -39,6 +50,8 @@ def ours(job, states, length):
     batch, _, channels = SIZE
     if job.startswith("scan"):
         arrays, function = [numbers(batch, length, channels, states, seed=s) for s in (0, 1)], kernels.linear_scan
+    elif job.startswith("selective"):
+        arrays, function = coefficients(states, length), kernels.selective_scan
     else:
         layer = SelectiveSSM(states)
         layer.build((None, None, channels))
@@ -102,6 +115,11 @@ def reference(job, states, length):
 
         arrays = [numbers(batch, length, channels, states, seed=s) for s in (0, 1)]
         return on_torch(pscan, arrays, job.endswith("gradient"))
+    if job.startswith("selective"):
+        from mambapy.mamba import MambaBlock
+
+        function = functools.partial(MambaBlock.selective_scan, None, D=0)
+        return on_torch(function, coefficients(states, length), job.endswith("gradient"))
     from transformers import MambaConfig
     from transformers.models.mamba import modeling_mamba as mamba
 
@@ -183,6 +201,7 @@ def main():
     parser.add_argument("--reference", help="Python that has mambapy and transformers")
     parser.add_argument("--backends", nargs="+", default=["tensorflow", "jax", "torch"])
     parser.add_argument("--lengths", action="store_true", help="the layer over the number of steps")
+    parser.add_argument("--jobs", nargs="+", default=JOBS, choices=JOBS)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--work", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -196,7 +215,8 @@ def main():
         return
     if args.reference:
         workers = {"reference": Worker(args.reference, "reference"), **workers}
-    jobs = [(f"{job}{kind}", n, SIZE[1]) for job in ("scan", "layer") for n in STATES for kind in ("", ", gradient")]
+    names = [f"{job}{kind}" for job in args.jobs for kind in ("", ", gradient")]
+    jobs = [(name, n, SIZE[1]) for n in STATES for name in names]
     table(workers, jobs, args.rounds)
 
 

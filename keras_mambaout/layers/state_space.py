@@ -76,15 +76,20 @@ class SelectiveSSM(keras.layers.Layer):
         self.D = self.add_weight(name="D", shape=(channels,), initializer="ones", autocast=False, dtype="float32")
 
     def call(self, inputs):
-        x, *coefficients = self.coefficients(inputs)
-        return ops.cast(kernels.selective_scan(x, *coefficients) + x * self.D, self.compute_dtype)
+        return ops.cast(self.scan(inputs, *self.parameters()), self.compute_dtype)
 
-    def coefficients(self, inputs):
-        """Returns `x`, `dt`, `a`, `b` and `c` of the recurrence, float32."""
-        projected = ops.matmul(inputs, self.x_proj)
+    def parameters(self):
+        """Returns what `scan` takes; several models stack theirs."""
+        variables = self.x_proj, self.dt_proj, self.dt_bias, self.A_log, self.D
+        return [variable.value for variable in variables]
+
+    def scan(self, inputs, x_proj, dt_proj, dt_bias, A_log, D):
+        """Returns `y`, float32. Of several models side by side the inputs are `(B, L, models, C)`."""
+        projected = ops.einsum("bl...c,...cr->bl...r", inputs, x_proj)
         r, b, c = ops.split(projected, [self.rank, self.rank + self.state_dim], axis=-1)
-        x, dt, b, c = (ops.cast(part, "float32") for part in (inputs, ops.matmul(r, self.dt_proj), b, c))
-        return x, ops.softplus(dt + self.dt_bias), -ops.exp(ops.convert_to_tensor(self.A_log)), b, c
+        dt = ops.einsum("bl...r,...rc->bl...c", r, dt_proj)
+        x, dt, b, c = (ops.cast(part, "float32") for part in (inputs, dt, b, c))
+        return kernels.selective_scan(x, ops.softplus(dt + dt_bias), -ops.exp(A_log), b, c) + x * D
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -146,28 +151,23 @@ class SelectiveScan2D(CompositeLayer):
 
     def call(self, inputs):
         batch, height, width, channels = ops.shape(inputs)
-        by_rows = ops.reshape(inputs, (batch, height * width, channels))
-        sequences = [by_rows]
+        x = ops.reshape(inputs, (batch, height * width, 1, channels))  # by rows
         if self.directions == 4:
-            by_columns = ops.reshape(ops.transpose(inputs, (0, 2, 1, 3)), (batch, width * height, channels))
-            sequences.append(by_columns)
+            by_columns = ops.reshape(ops.transpose(inputs, (0, 2, 1, 3)), (batch, width * height, 1, channels))
+            x = ops.concatenate([x, by_columns], axis=2)
         if self.directions > 1:
-            sequences += [ops.flip(sequence, axis=1) for sequence in sequences]
-        outputs = self._scan(sequences)
+            x = ops.concatenate([x, ops.flip(x, axis=1)], axis=2)
+        # One recurrence for all directions, which has less to compile.
+        parameters = zip(*(model.parameters() for model in self.models), strict=True)
+        y = self.models[0].scan(x, *(ops.stack(parts) for parts in parameters))
         if self.directions > 1:
             half = self.directions // 2
-            outputs = [y + ops.flip(z, axis=1) for y, z in zip(outputs[:half], outputs[half:], strict=True)]
-        y = ops.reshape(outputs[0], (batch, height, width, channels))
+            y = y[:, :, :half] + ops.flip(y[:, :, half:], axis=1)
+        by_rows = ops.reshape(y[:, :, 0], (batch, height, width, channels))
         if self.directions == 4:
-            y = y + ops.transpose(ops.reshape(outputs[1], (batch, width, height, channels)), (0, 2, 1, 3))
-        return ops.cast(y, self.compute_dtype)
-
-    def _scan(self, sequences):
-        """Returns what each model makes of its sequence, all in one recurrence, which has less to compile."""
-        parts = [model.coefficients(sequence) for model, sequence in zip(self.models, sequences, strict=True)]
-        x, dt, a, b, c = zip(*parts, strict=True)
-        y = kernels.selective_scan(*(ops.stack(part, 0 if part is a else 2) for part in (x, dt, a, b, c)))
-        return [y[:, :, k] + x[k] * model.D for k, model in enumerate(self.models)]
+            by_columns = ops.reshape(y[:, :, 1], (batch, width, height, channels))
+            by_rows = by_rows + ops.transpose(by_columns, (0, 2, 1, 3))
+        return ops.cast(by_rows, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
         return input_shape

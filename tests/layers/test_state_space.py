@@ -1,6 +1,7 @@
 """State space models: the recurrence against loops, transformers' Mamba and VMamba's four directions."""
 
 import functools
+import sys
 
 import keras
 import numpy as np
@@ -82,9 +83,43 @@ def test_long_decays_neither_overflow_nor_vanish():
     np.testing.assert_allclose(h[:, 5:], 1 / (1 - 1e-3), rtol=1e-6)
 
 
+@pytest.fixture(params=["by steps", "all steps at once"])
+def form(request, monkeypatch):
+    """Both forms of the selective scan, whatever the size of a step."""
+    smallest = 0 if request.param == "by steps" else float("inf")
+    monkeypatch.setattr(sys.modules[kernels.selective_scan.__module__], "LARGE_STEP", smallest)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        jax.clear_caches()
+
+
+@pytest.mark.parametrize("length", [1, 65, *also_in_test_all([2, 63, 64, 128, 3136, 12544])])
+@pytest.mark.parametrize("models", [0, 2])
+def test_selective_scan_is_the_loop(models, length, form):
+    """The loop is in float64, with differences for gradients; several models side by side are so many scans."""
+    rng, side = np.random.RandomState(length), (models,) if models else ()
+    x, dt, y_grad = (rng.standard_normal((2, length, *side, 3)) for _ in range(3))
+    B, C = (rng.standard_normal((2, length, *side, 2)) for _ in range(2))
+    dt, A = 0.1 * np.abs(dt), -rng.uniform(0.5, 4, (*side, 3, 2))
+    arrays = [array.astype("float32") for array in (x, dt, A, B, C)]
+    y, grads = outputs_and_gradients(kernels.selective_scan, arrays, y_grad.astype("float32"))
+    loop_of_scan = functools.partial(scan_loop.scan, D=np.zeros(3))
+    for k in range(max(1, models)):
+
+        def of_model(name, values, k=k):
+            return np.take(values, k, axis=0 if name == "A" else 2) if models else values
+
+        inputs, gradients = (
+            {name: of_model(name, values) for name, values in zip(SCAN, arrays_of_all, strict=True)}
+            for arrays_of_all in (arrays, grads)
+        )
+        scan_loop.check(loop_of_scan, inputs, of_model("y", y), of_model("y", y_grad), gradients, 2e-5)
+
+
 @pytest.mark.parametrize("length", [1, 100, *also_in_test_all([7, 49])])
 @pytest.mark.parametrize("states", [1, 16])
-def test_selective_scan_equals_transformers(states, length):
+def test_selective_scan_equals_transformers(states, length, form):
     case = of(MAMBA, f"scan/n{states}/l{length}/")
     output, grads = outputs_and_gradients(kernels.selective_scan, [case[name] for name in SCAN], case["g"])
     assert_close(output + case["D"] * case["x"], case["y"], 1e-5)
@@ -185,11 +220,11 @@ def test_order_in_which_pixels_are_read(directions, of_vmamba, monkeypatch):
     """And each is put back where it was."""
     read = []
 
-    def hand_on(layer, sequences):
-        read.extend(ops.convert_to_numpy(sequence)[0, :, 0] for sequence in sequences)
+    def hand_on(model, sequences, *parameters):
+        read.extend(ops.convert_to_numpy(sequences)[0, :, :, 0].T)
         return sequences
 
-    monkeypatch.setattr(SelectiveScan2D, "_scan", hand_on)
+    monkeypatch.setattr(SelectiveSSM, "scan", hand_on)
     image = VMAMBA["order/image"].astype("float32")[None, :, :, None]
     output = ops.convert_to_numpy(SelectiveScan2D(directions)(image))
     np.testing.assert_array_equal(output, directions * image)

@@ -8,6 +8,8 @@ from jax import lax
 
 from keras_mambaout.layers.kernels import state_space_formulas as formulas
 
+LARGE_STEP = 256  # numbers of a state from which going step by step is faster
+
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def linear_scan(a, b, reverse=False):
@@ -67,18 +69,27 @@ linear_scan.defvjp(_linear_scan_forward, _linear_scan_backward)
 
 @jax.custom_vjp
 def selective_scan(x, dt, a, b, c):
-    """`h_t = exp(dt_t a) h_{t-1} + dt_t b_t x_t` and `y_t = c_t h_t`, which keeps its inputs only."""
-    return formulas.selective_scan(linear_scan, x, dt, a, b, c)
+    """`h_t = exp(dt_t a) h_{t-1} + dt_t b_t x_t` and `y_t = c_t h_t`, which keeps its inputs, and no states."""
+    return _selective_scan_forward(x, dt, a, b, c)[0]
 
 
-def _selective_scan_forward(*inputs):
-    return selective_scan(*inputs), inputs
+def _selective_scan_forward(x, dt, a, b, c):
+    inputs = x, dt, a, b, c
+    if _by_steps(x, a):
+        y, starts = formulas.selective_scan_by_steps(lax.scan, *inputs)
+        return y, (*inputs, starts)
+    return formulas.selective_scan(linear_scan, *inputs), inputs
 
 
 def _selective_scan_backward(inputs, grad):
-    """The barrier keeps XLA from keeping what was computed forward."""
-    inputs, grad = lax.optimization_barrier((inputs, grad))
-    return formulas.selective_scan_gradients(linear_scan, *inputs, grad)
+    if _by_steps(inputs[0], inputs[2]):
+        return formulas.selective_scan_by_steps_gradients(lax.scan, *inputs, grad)
+    # The barrier keeps XLA from keeping what was computed forward.
+    return formulas.selective_scan_gradients(linear_scan, *lax.optimization_barrier((*inputs, grad)))
+
+
+def _by_steps(x, a):
+    return jax.default_backend() == "cpu" and formulas.step_size(x, a) >= LARGE_STEP
 
 
 selective_scan.defvjp(_selective_scan_forward, _selective_scan_backward)

@@ -8,6 +8,7 @@ from keras_mambaout.layers.kernels import state_space_formulas as formulas
 
 STEPS = 16  # of a chunk
 LEVELS = 2  # of chunks in chunks
+LARGE_STEP = 640  # numbers of a state from which going step by step is faster
 
 
 def linear_scan(a, b, reverse=False):
@@ -75,7 +76,10 @@ def _loop(a, b, reverse):
 
 @tf.custom_gradient
 def selective_scan(x, dt, a, b, c):
-    """`h_t = exp(dt_t a) h_{t-1} + dt_t b_t x_t` and `y_t = c_t h_t`, which keeps its inputs only."""
+    """`h_t = exp(dt_t a) h_{t-1} + dt_t b_t x_t` and `y_t = c_t h_t`, which keeps its inputs, and no states."""
+    if formulas.step_size(x, a) >= LARGE_STEP and not tf.config.list_logical_devices("GPU"):
+        y, starts = _by_steps(x, dt, a, b, c)
+        return y, lambda grad: _by_steps_gradients(x, dt, a, b, c, starts, grad)
 
     def gradients(grad):
         with tf.control_dependencies([grad]):  # or the graph's optimizer would keep what was computed forward
@@ -83,3 +87,31 @@ def selective_scan(x, dt, a, b, c):
         return formulas.selective_scan_gradients(linear_scan, *inputs, grad)
 
     return formulas.selective_scan(linear_scan, x, dt, a, b, c), gradients
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _by_steps(*inputs):
+    """XLA makes one loop of the steps, in which TensorFlow itself would run operation after operation."""
+    return formulas.selective_scan_by_steps(_loop_over_inputs, *inputs)
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _by_steps_gradients(*inputs):
+    return formulas.selective_scan_by_steps_gradients(_loop_over_inputs, *inputs)
+
+
+def _loop_over_inputs(step, state, inputs, reverse=False):
+    """`jax.lax.scan`."""
+    length = tf.shape(inputs[0])[0]
+    traced = tf.function(step, autograph=False).get_concrete_function(state, [values[0] for values in inputs])
+    outputs = tf.nest.map_structure(
+        lambda spec: tf.TensorArray(spec.dtype, length, element_shape=spec.shape), traced.structured_outputs[1]
+    )
+
+    def body(t, state, outputs):
+        place = length - 1 - t if reverse else t
+        state, new = step(state, [values[place] for values in inputs])
+        return t + 1, state, tf.nest.map_structure(lambda array, value: array.write(place, value), outputs, new)
+
+    _, state, outputs = tf.while_loop(lambda t, *_: t < length, body, (0, state, outputs), maximum_iterations=length)
+    return state, tf.nest.map_structure(lambda array: array.stack(), outputs)
