@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="model name, or a .keras file or hf://user/repo of any task (default: %(default)s)",
     )
     parser.add_argument("--weights", help="imagenet, a published tag, hf://user/repo or a file (default: drawn)")
+    parser.add_argument("--token-mixer", **values.TOKEN_MIXER)
     parser.add_argument(
         "--backends",
         nargs="+",
@@ -60,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
         images=args.images,
         output=args.output,
         verbose=sys.stdout.isatty(),
+        token_mixer=args.token_mixer,
     )
     print(format_report(report))
     print(f"written: {args.output}/compare.json, compare.md, compare.png")

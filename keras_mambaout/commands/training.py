@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from keras_mambaout.commands import values
-from keras_mambaout.config import TOKEN_MIXERS, MambaOutConfig, resolve_config
+from keras_mambaout.config import MambaOutConfig, resolve_config
 from keras_mambaout.files import save_picture
 from keras_mambaout.layers.composite import rematerialized
 from keras_mambaout.models.classifier import MambaOutClassifier
@@ -43,13 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser, weights: str, image_size: str
         return ", ".join(f"{number} for {name}" for name, number in numbers.items())
 
     parser.add_argument("--model", default="mambaout_tiny", help="model name (default: %(default)s)")
-    parser.add_argument(
-        "--token-mixer",
-        default="conv",
-        choices=TOKEN_MIXERS,
-        help="what mixes pixels: the convolution, a state space model after it as in Mamba, the convolution of the "
-        "pixels before alone, or nothing (default: %(default)s)",
-    )
+    parser.add_argument("--token-mixer", **values.TOKEN_MIXER)
     parser.add_argument(
         "--weights",
         help=f"to start from: imagenet, none, a published tag, hf://user/repo or a file (default: {weights}; none with "

@@ -8,9 +8,10 @@ their own checks.
 import argparse
 import dataclasses
 import os
+from collections.abc import Mapping
 from typing import Any
 
-from keras_mambaout.config import MIN_IMAGE_SIZE
+from keras_mambaout.config import MIN_IMAGE_SIZE, TOKEN_MIXERS
 from keras_mambaout.files import check_folder, check_output_file, check_output_folder
 
 
@@ -58,6 +59,13 @@ LEARNING_RATE = Number(float, 1e-10, 100)
 NORM = Number(float, 1e-10, 1e10)
 DEVICES = Number(int, 1, 65536)
 LABEL = Number(int, 0, 2**16 - 1)  # what a PNG's pixel can be
+
+TOKEN_MIXER: Mapping[str, Any] = {  # what `--token-mixer` is, wherever a network is made by name
+    "default": "conv",
+    "choices": TOKEN_MIXERS,
+    "help": "what mixes pixels: the convolution, a state space model after it as in Mamba, the convolution of the "
+    "pixels before alone, or nothing (default: %(default)s)",
+}
 
 
 def text(value: str) -> str:

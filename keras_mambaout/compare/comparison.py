@@ -36,6 +36,7 @@ def compare_backends(
     learning_rate: float = 1e-4,
     tolerance: Mapping[str, float] | None = None,
     verbose: bool = True,
+    token_mixer: str = "conv",
 ) -> dict[str, Any]:
     """Runs one model on several backends with the same weights and images, and compares them.
 
@@ -76,6 +77,7 @@ def compare_backends(
             `compare.TOLERANCES[precision]`, but 5e-2 for the gradients of a `UperNet`, whose batch normalisation
             over few images magnifies rounding, and of a `MaskRCNN`, which draws its samples from what it predicts.
         verbose: Whether to show a progress bar.
+        token_mixer: As for `create_model`; a model that is not of `list_models()` has its own, in the report `None`.
 
     Returns:
         The report, which is also what `compare.json` holds: `task`, `weights` (`"drawn"`, a published name or a file),
@@ -97,12 +99,12 @@ def compare_backends(
     ```
     """
     backends = list(dict.fromkeys(backends.split(",") if isinstance(backends, str) else backends))
-    _check_arguments(model, weights, backends, batch_size, precision, steps, tolerance)
+    _check_arguments(model, weights, backends, batch_size, precision, steps, tolerance, token_mixer)
     if output is not None:
         check_can_draw()
         check_output_folder(output)
     path = local_path(model)  # downloaded once
-    instance = models.build_model(path, size, weights)
+    instance = models.build_model(path, size, weights, token_mixer)
     task = task_of(instance)
     shape = models.image_shape(task.network, model, size, getattr(instance, "inference_settings", None))
     if names_saved_model(model):
@@ -113,6 +115,7 @@ def compare_backends(
         "model": model,
         "task": task.name,
         "weights": models.weights_name(model, weights),
+        "token_mixer": token_mixer if model in VARIANTS else None,
         "batch_size": batch_size,
         "size": shape[0],
         "precision": precision,
@@ -130,6 +133,7 @@ def compare_backends(
             "weights": _write_weights(folder / "model.weights.h5", model, instance),
             "precision": precision,
             "learning_rate": learning_rate,
+            "token_mixer": token_mixer,
         }
         run = Run(backends, folder, batch_size, steps, verbose)
         try:
@@ -148,7 +152,7 @@ def compare_backends(
     return report
 
 
-def _check_arguments(model, weights, backends, batch_size, precision, steps, tolerance):
+def _check_arguments(model, weights, backends, batch_size, precision, steps, tolerance, token_mixer):
     unknown = [backend for backend in backends if backend not in BACKENDS]
     if unknown or not backends:
         raise ValueError(f"`backends` must be among {', '.join(BACKENDS)}, got {', '.join(unknown) or 'none'}.")
@@ -166,6 +170,11 @@ def _check_arguments(model, weights, backends, batch_size, precision, steps, tol
             raise ValueError(f"{model} was saved with its own precision; leave out `precision`.")
     if weights is not None and model not in VARIANTS:
         raise ValueError(f"`weights` are for the models of list_models(), and the model is {model}: leave them out.")
+    if token_mixer != "conv" and model not in VARIANTS:
+        raise ValueError(
+            f"`token_mixer` is for the models of list_models(), got {token_mixer!r}, and the model is {model}: "
+            "leave it out."
+        )
 
 
 def _write_batch(path, images, shape):

@@ -16,14 +16,16 @@ SIZES = ("image_size", "crop_size", "shortest_edge")  # of a model's `inference_
 RATES = ("rate", "dropout_rate", "drop_path_rate")  # of what each backend would draw differently
 
 
-def build_model(model: str, size: int | None, weights: str | os.PathLike | None = None) -> keras.Model:
+def build_model(
+    model: str, size: int | None, weights: str | os.PathLike | None = None, token_mixer: str = "conv"
+) -> keras.Model:
     """Builds a model, or loads a saved one; dropout and drop path are off.
 
     Args:
         model: A name of `list_models()`, built with logits as output; a model of
             `keras.applications`, such as `"ConvNeXtTiny"`; or an address for `load_model`.
         size: Height and width of the images; `None` for any size where the model can take it.
-        weights: As for `create_model`; for the models of `list_models()`.
+        weights, token_mixer: As for `create_model`; for the models of `list_models()`.
 
     Raises:
         ValueError: If there is no such model, or the file cannot be loaded.
@@ -31,7 +33,10 @@ def build_model(model: str, size: int | None, weights: str | os.PathLike | None 
     if names_saved_model(model):
         return without_dropout(_load(model))
     if model in VARIANTS:
-        return create_model(model, weights=weights, input_shape=(size, size, 3), classifier_activation=None)
+        shape = (size, size, 3)
+        return create_model(
+            model, weights=weights, input_shape=shape, classifier_activation=None, token_mixer=token_mixer
+        )
     application = getattr(keras.applications, model, None)
     if application is None or not model[0].isupper():
         raise ValueError(

@@ -23,7 +23,7 @@ def check_can_draw() -> None:
 def format_report(report: Mapping[str, Any]) -> str:
     """Returns the tables and sentences of a report, as Markdown that reads well in a terminal."""
     lines = [
-        f"{report['model']} ({report['task']}), batch {report['batch_size']} of {report['size']}x{report['size']}, "
+        f"{_name(report)} ({report['task']}), batch {report['batch_size']} of {report['size']}x{report['size']}, "
         f"{report['precision']}, weights {_origin(report['weights'])}, images {report['images'] or 'noise'}; "
         f"medians of {report['steps']} interleaved calls (quartiles), times in ms",
         "",
@@ -84,6 +84,11 @@ def _finite(value):
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def _name(report):
+    mixer = report["token_mixer"]
+    return report["model"] if mixer in (None, "conv") else f"{report['model']} with {mixer}"
+
+
 def _origin(weights):
     return weights if weights == "drawn" else f"of {weights}"
 
@@ -117,7 +122,7 @@ def _draw(report, path):
     figure = Figure(figsize=(15, 4.5), layout="constrained")
     speed, losses, layers = figure.subplots(1, 3)
     figure.suptitle(
-        f"{report['model']}, batch {report['batch_size']}, {report['size']} pixels, {report['precision']}", fontsize=12
+        f"{_name(report)}, batch {report['batch_size']}, {report['size']} pixels, {report['precision']}", fontsize=12
     )
     _draw_speed(speed, rows)
     _draw_losses(losses, rows)

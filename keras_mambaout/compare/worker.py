@@ -43,11 +43,12 @@ class KerasWorker:
         weights: str | os.PathLike | None = None,
         precision: str = "float32",
         learning_rate: float = 1e-4,
+        token_mixer: str = "conv",
     ) -> float:
         """Builds the model and loads weights and batch; returns how many seconds building took.
 
         Args:
-            model: As `compare.models.build_model` takes it.
+            model, token_mixer: As `compare.models.build_model` takes them.
             batch: `.npz` file with `images`, and `labels`, the classes for a classifier; other tasks draw theirs.
             weights: `.weights.h5` file, `None` to keep the model's own.
             precision: Dtype policy.
@@ -57,7 +58,7 @@ class KerasWorker:
         with np.load(batch) as arrays:
             self.images, classes = arrays["images"], arrays["labels"]
         start = time.perf_counter()
-        self.model = models.build_model(model, self.images.shape[1])
+        self.model = models.build_model(model, self.images.shape[1], token_mixer=token_mixer)
         seconds = time.perf_counter() - start
         if weights is not None:
             self.model.load_weights(weights)

@@ -219,6 +219,22 @@ def test_a_wrong_head_of_upernet_is_found(tmp_path, capsys, wrong_torch):
         assert row["losses"] == [pytest.approx(1.4 * np.log(4), rel=0.01)]
 
 
+@pytest.mark.exhaustive
+def test_a_state_space_model(tmp_path, capsys):
+    arguments = ["compare", "--model", "mambaout_test", "--token-mixer", "conv_ssm", "--steps", "1"]
+    assert main([*arguments, "--batch-size", "2", "--size", "32", "--output", str(tmp_path)]) == 0
+    assert "mambaout_test with conv_ssm (classification), batch 2 of 32x32" in capsys.readouterr().out
+    rows = json.loads((tmp_path / "compare.json").read_text())["backends"]
+    assert [row.get("error") for row in rows.values()] == [None] * 3
+
+
+def test_a_file_has_its_own_token_mixer(saved, report, capsys):
+    assert report["token_mixer"] is None
+    assert main(["compare", "--model", saved, "--token-mixer", "conv_ssm"]) == 1
+    said = f"`token_mixer` is for the models of list_models(), got 'conv_ssm', and the model is {saved}: leave it out."
+    assert capsys.readouterr().err == f"keras-mambaout: error: {said}\n"
+
+
 def detector(build, **kwargs):
     return build("mambaout_test", num_classes=3, weights=None, **kwargs)
 
@@ -249,17 +265,18 @@ def test_every_kind_of_model(build, parts, tmp_path):
     assert last != first  # YOLOv8's targets follow its predictions: its loss need not fall at once
 
 
-def test_a_backend_that_fails_is_a_row(saved, tmp_path, monkeypatch):
+def test_a_backend_that_fails_is_a_row(tmp_path, monkeypatch):
+    """The other one has the token mixer that is asked for, or it could not load its weights."""
     (tmp_path / "jax.py").write_text("raise ImportError('No module named jax')")  # in place of the real one
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    report = compare_backends(
-        saved, backends=["tensorflow", "jax"], batch_size=1, size=64, steps=1, output=tmp_path / "out", verbose=False
-    )
+    settings = {"token_mixer": "identity", "batch_size": 1, "size": 64, "steps": 1, "verbose": False}
+    report = compare_backends("mambaout_test", backends="tensorflow,jax", output=tmp_path / "out", **settings)
     assert report["backends"]["jax"].keys() == {"error"}
     assert "No module named jax" in report["backends"]["jax"]["error"]
     assert report["backends"]["tensorflow"]["forward"]["median_s"] > 0
     assert report["agree"] and report["differences"] == []
-    assert "failed: jax: " in (tmp_path / "out" / "compare.md").read_text()
+    text = (tmp_path / "out" / "compare.md").read_text()
+    assert "failed: jax: " in text and "mambaout_test with identity (classification)" in text
 
 
 @pytest.mark.parametrize(
@@ -276,6 +293,8 @@ def test_a_backend_that_fails_is_a_row(saved, tmp_path, monkeypatch):
         ({"backends": "jax,theano"}, "tensorflow, jax, torch, got theano"),
         ({"size": 16}, "32 or more"),
         ({"tolerance": {"speed": 1}}, "got speed"),
+        ({"token_mixer": "ssm"}, "one of conv, conv_ssm, causal_conv, identity, got 'ssm'"),
+        ({"model": "ConvNeXtTiny", "token_mixer": "identity"}, "got 'identity', and the model is ConvNeXtTiny"),
     ],
 )
 def test_wrong_arguments(arguments, message):
