@@ -20,9 +20,9 @@ class Case:
     learning_rate: float = 2e-4
     photos: int = 8  # to see the loss fall in two epochs
 
-    def detector(self, bounding_box_format=None, num_classes=CLASSES, **kwargs):
+    def detector(self, bounding_box_format=None, num_classes=CLASSES, backbone="mambaout_test", **kwargs):
         return self.build(
-            "mambaout_test",
+            backbone,
             num_classes=num_classes,
             bounding_box_format=bounding_box_format or self.bounding_box_format,
             weights=None,

@@ -12,20 +12,20 @@ CONFIG = keras_mambaout.MambaOutConfig(depths=(1, 1, 1, 1), dims=(8, 8, 8, 8))
 SIZE = 32
 
 
-def create(task, seed=0, drop_path_rate=0.0):
+def create(task, seed=0, drop_path_rate=0.0, config=CONFIG):
     """Returns a new model, not compiled."""
     keras.utils.set_random_seed(seed)
     if task == "classifier":
-        backbone = keras_mambaout.MambaOutBackbone(CONFIG, input_shape=(SIZE, SIZE, 3), drop_path_rate=drop_path_rate)
+        backbone = keras_mambaout.MambaOutBackbone(config, input_shape=(SIZE, SIZE, 3), drop_path_rate=drop_path_rate)
         return keras_mambaout.MambaOutClassifier(backbone, classes=3, dropout_rate=drop_path_rate)
     options = {"num_classes": 3, "weights": None, "channels": 8, "drop_path_rate": drop_path_rate}
     if task == "mask_rcnn":
         options |= {"proposals": 10, "box_samples": 8, "max_detections": 5, "confidence_threshold": 0.0}
-        model = mask_rcnn(CONFIG, **options)
+        model = mask_rcnn(config, **options)
         kernel = model.rpn_head.objectness.kernel
         kernel.assign(100 * keras.ops.convert_to_tensor(kernel))  # scores then differ by more than rounding errors
         return model
-    return upernet(CONFIG, auxiliary_channels=8, dropout_rate=drop_path_rate, **options)
+    return upernet(config, auxiliary_channels=8, dropout_rate=drop_path_rate, **options)
 
 
 def compile(model, optimizer="sgd"):

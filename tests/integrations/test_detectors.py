@@ -9,6 +9,7 @@ import tensorflow as tf
 from detectors import CASES, CLASSES
 from keras import ops
 
+from keras_mambaout.config import VARIANTS
 from keras_mambaout.detection import CocoDataset
 from keras_mambaout.layers.pad_to_multiple import pad_to_multiple
 from keras_mambaout.models.saved import load_model
@@ -234,6 +235,26 @@ def test_wrong_class_is_told_and_nothing_is_lost(trained):
         with pytest.raises(ValueError, match=r"from 0 to 79 .* got 80"):
             call(images, labels)
     assert all(np.isfinite(value).all() for value in detector.get_weights())
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", ["keras_cv_retinanet", "keras_hub_retinanet"])
+def test_over_another_token_mixer(name, tmp_path):
+    """A configuration in place of a name: one step, detections, and the same after loading."""
+    case, config = CASES[name], VARIANTS["mambaout_test"].with_token_mixer("conv_ssm")
+    detector = case.compile(case.detector(backbone=config, num_classes=4))
+    backbone = getattr(detector.backbone, "image_encoder", detector.backbone)
+    images, labels = photos(64, 64), labels_in(case.bounding_box_format, 64, 64)
+    assert np.isfinite(detector.fit(images, labels, verbose=0).history["loss"]).all()
+    for scan in backbone.get_layer("stages_0_blocks_0").ssm.models:
+        assert scan.A_log.numpy().all()  # it begins with zeros: the smallest gradient shows
+    assert np.isfinite(detector.predict(images, verbose=0)["boxes"]).all()
+    detector.save(tmp_path / "detector.keras")
+    loaded = load_model(tmp_path / "detector.keras")
+    assert backbone.config == getattr(loaded.backbone, "image_encoder", loaded.backbone).config == config
+    got = decoded(loaded, images)
+    for key, values in decoded(detector, images).items():
+        np.testing.assert_array_equal(got[key], values, err_msg=key)
 
 
 def test_every_trained_weight_has_a_gradient(trained):

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 import small_model
+import tiny_tasks
 from backend_ops import gradients
 from keras import ops
 
@@ -167,6 +168,27 @@ def test_quantized_and_with_lora():
     expected = small_model.predict(model, IMAGES)
     model.quantize("int8")
     np.testing.assert_allclose(small_model.predict(model, IMAGES), expected, atol=0.02)
+
+
+@pytest.mark.first_on("torch")
+@pytest.mark.parametrize("task", [pytest.param("mask_rcnn", marks=pytest.mark.exhaustive), "upernet"])
+def test_under_the_heads_of_this_package(task, tmp_path):
+    """One step, predictions, and the same after loading; the detectors of others are in `test_detectors.py`."""
+    model = tiny_tasks.compile(tiny_tasks.create(task, config=tiny_tasks.CONFIG.with_token_mixer("conv_ssm")))
+    images, labels = tiny_tasks.batch(task)
+    assert np.isfinite(model.train_on_batch(images, labels)).all()
+    for scan in model.backbone.get_layer("stages_0_blocks_0").ssm.models:
+        assert scan.A_log.numpy().all()  # it begins with zeros: the smallest gradient shows
+    expected = model.predict(images, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras_mambaout.load_model(tmp_path / "model.keras")
+    assert loaded.backbone.config == model.backbone.config and model.backbone.config.token_mixer == "conv_ssm"
+    keras.tree.map_structure(np.testing.assert_array_equal, loaded.predict(images, verbose=0), expected)
+    whole, plain = (
+        count_macs(getattr(one, "pyramid", one), (1, 32, 32, 3)) for one in (model, tiny_tasks.create(task))
+    )
+    blocks = [model.backbone.get_layer(f"stages_{stage}_blocks_0") for stage in range(4)]
+    assert whole - plain == sum(block.ssm.count_macs(64 // 4**stage) for stage, block in enumerate(blocks))
 
 
 @pytest.mark.first_on("torch")
