@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import scan_loop
-from backend_ops import outputs_and_gradients
+from backend_ops import gradients, outputs_and_gradients
 from keras import ops
 from paths import ROOT
 
@@ -180,6 +180,23 @@ def test_whole_mixer_of_mamba(states):
     c = sum(padded[:, k : k + c.shape[1]] * tap for k, tap in enumerate(taps)) + case["conv1d.bias"]
     mixed = ops.convert_to_numpy(s6(case)(scan_loop.silu(c).astype("float32")))
     assert_close((mixed * scan_loop.silu(z)) @ case["out_proj.weight"].T, case["y"], 1e-5)
+
+
+def test_gradients_of_weights(form):
+    """As a training has them, on TensorFlow in eager mode; both forms against differences."""
+    model = keras.Sequential([keras.Input((70, 3)), SelectiveSSM(2)])
+    x, factors = np.random.RandomState(0).standard_normal((2, 2, 70, 3)).astype("float32")
+    _, grads = gradients(model, ops.multiply, x, factors)
+    values = [ops.convert_to_numpy(weight).astype("float64") for weight in model.trainable_variables]
+
+    def loss(values):
+        x_proj, dt_proj, *others = values
+        return (scan_loop.layer(x, x_proj.T, dt_proj.T, *others) * factors).mean()
+
+    for k, grad in enumerate(grads.values()):
+        direction = np.random.RandomState(k).standard_normal(grad.shape)
+        ahead, behind = (loss([*values[:k], values[k] + sign * 1e-6 * direction, *values[k + 1 :]]) for sign in (1, -1))
+        assert (grad * direction).sum() == pytest.approx((ahead - behind) / 2e-6, rel=1e-4)
 
 
 def cross_scan(case, rank=2):

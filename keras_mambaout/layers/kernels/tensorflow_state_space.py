@@ -78,8 +78,9 @@ def _loop(a, b, reverse):
 def selective_scan(x, dt, a, b, c):
     """`h_t = exp(dt_t a) h_{t-1} + dt_t b_t x_t` and `y_t = c_t h_t`, which keeps its inputs, and no states."""
     if formulas.step_size(x, a) >= LARGE_STEP and not tf.config.list_logical_devices("GPU"):
-        y, starts = _by_steps(x, dt, a, b, c)
-        return y, lambda grad: _by_steps_gradients(x, dt, a, b, c, starts, grad)
+        inputs = [tf.stop_gradient(values) for values in (x, dt, a, b, c)]  # or a tape would follow the loops too
+        y, starts = _by_steps(*inputs)
+        return y, lambda grad: _by_steps_gradients(*inputs, starts, tf.stop_gradient(grad))
 
     def gradients(grad):
         with tf.control_dependencies([grad]):  # or the graph's optimizer would keep what was computed forward
