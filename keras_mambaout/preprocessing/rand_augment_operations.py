@@ -1,6 +1,8 @@
-"""RandAugment's operations: functions of the layer, images `(1, H, W, 3)`, a strength 0 to 1 and a sign 1 or -1."""
+"""RandAugment's operations: functions of the layer, images `(1, H, W, 3)`, a strength 0 to 1 and a sign 1 or -1.
 
-import functools
+One number for each channel is repeated to a row `(W, 3)`: TensorFlow adds it on a CPU in a fifth of the time.
+"""
+
 import math
 
 from keras_mambaout.preprocessing.replacing import replace
@@ -8,22 +10,24 @@ from keras_mambaout.preprocessing.replacing import replace
 
 def _auto_contrast(layer, images, strength, sign):
     ops = layer.backend.numpy
-    low, high = (extreme(images, axis=(1, 2), keepdims=True) for extreme in (ops.min, ops.max))
+    low, high = (extreme(extreme(images, axis=1), axis=1) for extreme in (ops.min, ops.max))
     flat = high <= low  # which leaves nothing to stretch
     scale = 255.0 / ops.where(flat, 255.0, high - low)
-    return ops.clip(images * scale + ops.where(flat, 0.0, -low * scale), 0.0, 255.0)
+    offset = ops.where(flat, 0.0, -low * scale)
+    return ops.clip(images * _row(layer, images, scale) + _row(layer, images, offset), 0.0, 255.0)
 
 
 def _equalize(layer, images, strength, sign):
     ops = layer.backend.numpy
-    levels = layer.backend.cast(ops.round(images), "int32") + 256 * ops.arange(3, dtype="int32")  # (1, H, W, 3)
-    flat = ops.reshape(levels, (-1,))
-    histogram = ops.reshape(layer.backend.math.segment_sum(ops.ones_like(flat), flat, 3 * 256), (3, 256))
+    levels = layer.backend.cast(ops.round(images), "int32")
+    levels = ops.reshape(levels + _row(layer, levels, 256 * ops.arange(3, dtype="int32")), (-1,))
+    histogram = ops.reshape(layer.backend.math.segment_sum(ops.ones_like(levels), levels, 3 * 256), (3, 256))
     below = ops.cumsum(histogram, axis=1) - histogram  # pixels of lower levels
     step = ops.max(ops.where(histogram > 0, below, 0), axis=1, keepdims=True) // 255
     table = ops.clip((below + step // 2) // ops.maximum(step, 1), 0, 255)
     table = ops.where(step > 0, table, ops.arange(256, dtype="int32"))
-    return layer.backend.cast(ops.take(ops.reshape(table, (-1,)), levels), images.dtype)
+    table = layer.backend.cast(ops.reshape(table, (-1,)), images.dtype)
+    return ops.reshape(ops.take(table, levels), layer.backend.shape(images))
 
 
 def _posterize(layer, images, strength, sign):
@@ -75,15 +79,50 @@ def _rotate(layer, images, strength, sign):
     return _move(layer, images, (cos, -sin, x - x * cos + y * sin, sin, cos, y - x * sin - y * cos))
 
 
-def _translate(layer, images, strength, sign, x=0.0, y=0.0):
-    _, height, width, _ = (layer.backend.cast(side, images.dtype) for side in layer.backend.shape(images))
-    shift = 0.45 * sign * strength
-    return _move(layer, images, (1.0, 0.0, x * shift * width, 0.0, 1.0, y * shift * height))
+def _translate_x(layer, images, strength, sign):
+    width = layer.backend.cast(layer.backend.shape(images)[2], "float32")
+    return _shift(layer, images, 2, 0.45 * sign * strength * width)
 
 
-def _shear(layer, images, strength, sign, x=0.0, y=0.0):
-    shear = 0.3 * sign * strength
-    return _move(layer, images, (1.0, x * shear, 0.0, y * shear, 1.0, 0.0))
+def _translate_y(layer, images, strength, sign):
+    height = layer.backend.cast(layer.backend.shape(images)[1], "float32")
+    return _shift(layer, images, 1, 0.45 * sign * strength * height)
+
+
+def _shear_x(layer, images, strength, sign):
+    rows = layer.backend.numpy.arange(layer.backend.shape(images)[1], dtype="float32")[:, None]
+    return _shift(layer, images, 2, 0.3 * sign * strength * (rows + 0.5))
+
+
+def _shear_y(layer, images, strength, sign):
+    columns = layer.backend.numpy.arange(layer.backend.shape(images)[2], dtype="float32")[None]
+    return _shift(layer, images, 1, 0.3 * sign * strength * (columns + 0.5))
+
+
+def _shift(layer, images, axis, shift):
+    """Samples `images` at `i' = i + shift` along an axis: what `_move` does, in less than half of its time.
+
+    `y_i = (1 - f) x_(i + k) + f x_(i + k + 1)` with `k = floor(shift)` and `f = shift - k`. There is one shift, or one
+    for each row `(H, 1)` (axis 2) or each column `(1, W)` (axis 1).
+    """
+    ops, (_, height, width, _) = layer.backend.numpy, layer.backend.shape(images)
+    shift = ops.floor(shift + 0.5) if layer.interpolation == "nearest" else shift
+    k, side = ops.floor(shift), (height, width)[axis - 1]
+    f = layer.backend.cast(shift - k, images.dtype)[..., None]
+    color = _row(layer, images, layer.fill_color)
+    border = color[None, None] if axis == 1 else ops.tile(color[:1], (1, height, 1, 1))
+    images = ops.concatenate([border, images, border], axis=axis)
+    places = ops.expand_dims(ops.arange(1, side + 2, dtype="int32"), 2 - axis)
+    places = ops.clip(places + layer.backend.cast(k, "int32"), 0, side + 1)
+    if len(shift.shape) == 0:
+        lines = ops.take(images[0], ops.reshape(places, (-1,)), axis=axis - 1)
+    else:
+        rows, columns = ops.arange(height, dtype="int32")[:, None], ops.arange(width, dtype="int32")
+        places = places * width + columns if axis == 1 else rows * (width + 2) + places
+        lines = ops.take(ops.reshape(images, (-1, 3)), places, axis=0)
+    if axis == 1:
+        return replace(lines[:-1], lines[1:], ops.broadcast_to(f, (1, width, 3)))[None]
+    return replace(lines[:, :-1], lines[:, 1:], f)[None]
 
 
 def _move(layer, images, matrix):
@@ -92,18 +131,18 @@ def _move(layer, images, matrix):
     a, b, c, d, e, f = matrix
     matrix = (a, b, c + (a + b - 1.0) / 2.0, d, e, f + (d + e - 1.0) / 2.0, 0.0, 0.0)  # centres at 0, 1, ...
     matrix = ops.numpy.stack([ops.cast(value, "float32") for value in matrix])
-    shape = ops.shape(images)
-    color = ops.numpy.tile(ops.convert_to_tensor(layer.fill_color, images.dtype), (shape[2],))
-    rows = (shape[0], shape[1], shape[2] * shape[3])  # adding to whole rows takes less time than to pixels
+    color = _row(layer, images, layer.fill_color)
     moved = ops.image.affine_transform(
-        ops.numpy.reshape(ops.numpy.reshape(images, rows) - color, shape),
-        matrix,
-        layer.interpolation,
-        "constant",
-        0.0,
-        data_format="channels_last",
+        images - color, matrix, layer.interpolation, "constant", 0.0, data_format="channels_last"
     )
-    return ops.numpy.reshape(ops.numpy.reshape(moved, rows) + color, shape)
+    return moved + color
+
+
+def _row(layer, images, values):
+    """Returns three numbers, those of the channels, as a row `(W, 3)` of the images."""
+    ops = layer.backend
+    values = ops.numpy.reshape(ops.convert_to_tensor(values), (1, 3))
+    return ops.numpy.tile(ops.cast(values, images.dtype), (ops.shape(images)[2], 1))
 
 
 OPERATIONS = {
@@ -118,8 +157,8 @@ OPERATIONS = {
     "contrast": _contrast,
     "brightness": _brightness,
     "sharpness": _sharpness,
-    "shear_x": functools.partial(_shear, x=1.0),
-    "shear_y": functools.partial(_shear, y=1.0),
-    "translate_x": functools.partial(_translate, x=1.0),
-    "translate_y": functools.partial(_translate, y=1.0),
+    "shear_x": _shear_x,
+    "shear_y": _shear_y,
+    "translate_x": _translate_x,
+    "translate_y": _translate_y,
 }

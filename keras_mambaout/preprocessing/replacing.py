@@ -6,9 +6,9 @@ import keras
 
 
 def replace(images: Any, others: Any, where: Any) -> Any:
-    """Returns `others` where `where`, of images' dtype, is 1, and `images` where it is 0.
+    """Returns `others` where `where`, of images' dtype, is 1, `images` where it is 0, and in between a mixture.
 
-    As `ops.where` for finite values, in less time with TensorFlow on a CPU.
+    As `ops.where` for finite values and 0 and 1, in less time with TensorFlow on a CPU.
     """
     return where * others + (1.0 - where) * images
 
