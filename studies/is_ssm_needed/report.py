@@ -186,12 +186,11 @@ def draw_distances(results, path):
         axis.plot(at, means, line, color=colour, label=LABELS[mixer], linewidth=2)
         low, high = ([100 * choose(columns[distance]) for distance in at] for choose in (min, max))
         axis.fill_between(at, low, high, color=colour, alpha=0.15, linewidth=0)
-    for kernel in (7, 11):
+    for kernel, side in ((7, "right"), (11, "left")):
         radius = run["options"]["blocks"] * (kernel // 2)
         axis.axvline(radius, color="0.4", linewidth=1, linestyle=(0, (2, 2)))
-        axis.annotate(
-            f" {kernel}×{kernel} sees\n {radius} columns", (radius, 101), fontsize=8, color="0.3", va="bottom"
-        )
+        text = f" {kernel}×{kernel} sees \n {radius} columns "
+        axis.annotate(text, (radius, 101), fontsize=8, color="0.3", ha=side, va="bottom")
     axis.axhline(25, color="0.4", linewidth=1)
     axis.annotate("chance, 25 %", (run["longest"] - 1, 18), fontsize=8, color="0.3", ha="right", va="center")
     axis.set(xlabel="D: columns from a pixel to its cue", ylabel="accuracy, %", ylim=(15, 113))

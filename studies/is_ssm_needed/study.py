@@ -32,9 +32,9 @@ PARTS = {
         "mixers": ["conv 7", "conv + SSM", "causal conv 7", "identity"],
         "shape": "pyramid",
         "options": {"depths": [1, 1, 2, 1], "dims": [16, 32, 64, 96]},
-        "steps": 400,
+        "steps": 600,
         "batch": 32,
-        "rate": 3e-3,
+        "rate": 1e-3,
     },
     "distance": {
         "tasks": ["painted rows"],
@@ -62,9 +62,9 @@ PARTS = {
         "mixers": ["conv 7", "causal conv 7", "causal conv 9", "SSM", "SSM, 1 direction"],
         "shape": "plain",
         "options": {"blocks": 3, "dim": 32, "patch": 4, "pooled": True},
-        "steps": 400,
+        "steps": 600,
         "batch": 32,
-        "rate": 3e-3,
+        "rate": 1e-3,
     },
     "cost": {
         "backends": ["tensorflow", "jax", "torch"],
