@@ -76,9 +76,9 @@ class SelectiveSSM(keras.layers.Layer):
         self.D = self.add_weight(name="D", shape=(channels,), initializer="ones", autocast=False, dtype="float32")
 
     def call(self, inputs):
-        return ops.cast(self.scan(inputs, *self.parameters()), self.compute_dtype)
+        return ops.cast(self.scan(inputs, *self.scan_weights()), self.compute_dtype)
 
-    def parameters(self):
+    def scan_weights(self):
         """Returns what `scan` takes; several models stack theirs."""
         variables = self.x_proj, self.dt_proj, self.dt_bias, self.A_log, self.D
         return [variable.value for variable in variables]
@@ -158,8 +158,8 @@ class SelectiveScan2D(CompositeLayer):
         if self.directions > 1:
             x = ops.concatenate([x, ops.flip(x, axis=1)], axis=2)
         # One recurrence for all directions, which has less to compile.
-        parameters = zip(*(model.parameters() for model in self.models), strict=True)
-        y = self.models[0].scan(x, *(ops.stack(parts) for parts in parameters))
+        weights = zip(*(model.scan_weights() for model in self.models), strict=True)
+        y = self.models[0].scan(x, *(ops.stack(parts) for parts in weights))
         if self.directions > 1:
             half = self.directions // 2
             y = y[:, :, :half] + ops.flip(y[:, :, half:], axis=1)

@@ -237,7 +237,7 @@ def test_order_in_which_pixels_are_read(directions, of_vmamba, monkeypatch):
     """And each is put back where it was."""
     read = []
 
-    def hand_on(model, sequences, *parameters):
+    def hand_on(model, sequences, *weights):
         read.extend(ops.convert_to_numpy(sequences)[0, :, :, 0].T)
         return sequences
 
