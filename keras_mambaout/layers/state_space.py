@@ -29,7 +29,7 @@ class SelectiveSSM(keras.layers.Layer):
     ```
 
     A step sees itself and those before it. The recurrence is computed in float32, whatever the dtype policy; for the
-    backward pass it keeps its inputs, and no states.
+    backward pass it keeps its inputs and every 64th state at most.
 
     Initial values are Mamba's: `A_log = log(1, ..., state_dim)`, `D = 1`, `dt` from 0.001 to 0.1, all magnitudes
     equally likely, `dt_proj` uniform in `+-dt_rank^-0.5`, `x_proj` in `+-C^-0.5`. `AdamW` of this package does not

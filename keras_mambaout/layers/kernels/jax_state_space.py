@@ -69,7 +69,7 @@ linear_scan.defvjp(_linear_scan_forward, _linear_scan_backward)
 
 @jax.custom_vjp
 def selective_scan(x, dt, a, b, c):
-    """`h_t = exp(dt_t a) h_{t-1} + dt_t b_t x_t` and `y_t = c_t h_t`, which keeps its inputs, and no states."""
+    """`h_t = exp(dt_t a) h_{t-1} + dt_t b_t x_t` and `y_t = c_t h_t`; it keeps inputs and every 64th state at most."""
     return _selective_scan_forward(x, dt, a, b, c)[0]
 
 

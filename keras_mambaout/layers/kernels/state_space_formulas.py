@@ -77,7 +77,7 @@ def _decays_and_inputs(x, dt, a, b):
 
 
 def selective_scan_by_steps(loop, x, dt, a, b, c):
-    """Returns `y` of `selective_scan`, and the state before each block of 64 steps for the backward pass.
+    """Returns `y` of `selective_scan`, and the state before each block of 64 steps, kept for the backward pass.
 
     `loop(step, state, inputs, reverse)` is `jax.lax.scan`: `step(state, inputs[t])` returns the next state and an
     output, all outputs are stacked.

@@ -76,7 +76,7 @@ def _loop(a, b, reverse):
 
 @tf.custom_gradient
 def selective_scan(x, dt, a, b, c):
-    """`h_t = exp(dt_t a) h_{t-1} + dt_t b_t x_t` and `y_t = c_t h_t`, which keeps its inputs, and no states."""
+    """`h_t = exp(dt_t a) h_{t-1} + dt_t b_t x_t` and `y_t = c_t h_t`; it keeps inputs and every 64th state at most."""
     if formulas.step_size(x, a) >= LARGE_STEP and not tf.config.list_logical_devices("GPU"):
         inputs = [tf.stop_gradient(values) for values in (x, dt, a, b, c)]  # or a tape would follow the loops too
         y, starts = _by_steps(*inputs)

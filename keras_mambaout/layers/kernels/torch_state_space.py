@@ -58,7 +58,7 @@ def _in_chunks(a, b, reverse):
 
 
 def selective_scan(x, dt, a, b, c):
-    """`h_t = exp(dt_t a) h_{t-1} + dt_t b_t x_t` and `y_t = c_t h_t`, which keeps its inputs, and no states."""
+    """`h_t = exp(dt_t a) h_{t-1} + dt_t b_t x_t` and `y_t = c_t h_t`; it keeps inputs and every 64th state at most."""
     if x.device.type == "cpu" and formulas.step_size(x, a) >= LARGE_STEP:
         return _SelectiveScanInBlocks.apply(x, dt, a, b, c)[0]
     return _SelectiveScan.apply(x, dt, a, b, c)
