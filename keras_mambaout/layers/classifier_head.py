@@ -60,10 +60,10 @@ class ClassifierHead(CompositeLayer):
 
     def call(self, inputs, training=False):
         x = ops.mean(inputs, axis=(1, 2))  # (B, C)
-        x = self.pre_logits(self.norm(x))  # (B, 4 * C)
+        x = self.pre_logits(self.inner(self.norm, x))  # (B, 4 * C)
         x = keras.activations.gelu(x, approximate=False)
         if self.pre_logits_norm is not None:
-            x = self.pre_logits_norm(x)
+            x = self.inner(self.pre_logits_norm, x)
         if not self.classes:
             return x
         x = self.dropout(x, training=training)

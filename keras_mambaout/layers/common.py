@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_mambaout.layers import kernels
+from keras_mambaout.layers.composite import directly_called
 from keras_mambaout.serialization import serializable
 
 NORM_EPSILON = 1e-6  # Keras' own default is 1e-3, which the published weights were not trained with
@@ -49,6 +50,7 @@ def kernel_initializer() -> keras.initializers.Initializer:
     return TruncatedNormal(stddev=0.02)
 
 
+@directly_called
 @serializable
 class LayerNorm(keras.layers.LayerNormalization):
     """Keras' LayerNormalization over the last axis, computed as the backend does it fastest.
@@ -57,9 +59,8 @@ class LayerNorm(keras.layers.LayerNormalization):
     """
 
     def call(self, inputs):
-        gamma, beta = (keras.ops.convert_to_tensor(variable) for variable in (self.gamma, self.beta))
-        outputs = kernels.layer_norm(inputs, gamma, beta, self.epsilon)
-        return keras.ops.cast(outputs, self.compute_dtype)
+        gamma, beta = (kernels.tensor(variable, variable.dtype) for variable in (self.gamma, self.beta))
+        return kernels.tensor(kernels.layer_norm(inputs, gamma, beta, self.epsilon), self.compute_dtype)
 
 
 def layer_norm(name: str, dtype: keras.DTypePolicy | str | None = None) -> LayerNorm:

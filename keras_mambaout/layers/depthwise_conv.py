@@ -6,9 +6,11 @@ from keras import ops
 
 from keras_mambaout.layers import kernels
 from keras_mambaout.layers.common import kernel_initializer
+from keras_mambaout.layers.composite import directly_called
 from keras_mambaout.serialization import serializable
 
 
+@directly_called
 @serializable
 class DepthwiseConv2D(keras.layers.Layer):
     """Depthwise `k x k` convolution with stride 1 and zero padding to the same size, channels last.
@@ -54,7 +56,7 @@ class DepthwiseConv2D(keras.layers.Layer):
         self.bias = self.add_weight(name="bias", shape=(channels,), initializer="zeros")
 
     def call(self, inputs):
-        kernel, bias = ops.convert_to_tensor(self.kernel), ops.convert_to_tensor(self.bias)
+        kernel, bias = (kernels.tensor(weight, self.compute_dtype) for weight in (self.kernel, self.bias))
         if self.causal:
             kernel = kernel * ops.convert_to_tensor(_is_before(self.kernel_size), kernel.dtype)
         return kernels.depthwise_conv(inputs, kernel, bias)

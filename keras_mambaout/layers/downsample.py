@@ -43,8 +43,8 @@ class Downsample(CompositeLayer):
 
     def call(self, inputs):
         if self.norm_first:
-            return self.conv(self.norm(inputs))
-        return self.norm(self.conv(inputs))
+            return self.inner(self.conv, self.inner(self.norm, inputs))
+        return self.inner(self.norm, self.inner(self.conv, inputs))
 
     def compute_output_shape(self, input_shape):
         return self.conv.compute_output_shape(input_shape)

@@ -1,11 +1,13 @@
 """LayerScale: a learned factor for each channel of a residual branch."""
 
 import keras
-from keras import ops
 
+from keras_mambaout.layers import kernels
+from keras_mambaout.layers.composite import directly_called
 from keras_mambaout.serialization import serializable
 
 
+@directly_called
 @serializable
 class LayerScale(keras.layers.Layer):
     """Multiplies every channel by its own learned factor.
@@ -40,7 +42,7 @@ class LayerScale(keras.layers.Layer):
         )
 
     def call(self, inputs):
-        return ops.multiply(inputs, self.gamma)
+        return inputs * kernels.tensor(self.gamma, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
         return input_shape

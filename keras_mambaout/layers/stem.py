@@ -53,12 +53,12 @@ class Stem(CompositeLayer):
         self.norm2.build(self.conv2.compute_output_shape(half_shape))
 
     def call(self, inputs):
-        x = self.conv1(inputs)  # (B, H/2, W/2, dim/2)
+        x = self.inner(self.conv1, inputs)  # (B, H/2, W/2, dim/2)
         if self.norm1 is not None:
-            x = self.norm1(x)
+            x = self.inner(self.norm1, x)
         x = self.activation(x)
-        x = self.conv2(x)  # (B, H/4, W/4, dim)
-        return self.norm2(x)
+        x = self.inner(self.conv2, x)  # (B, H/4, W/4, dim)
+        return self.inner(self.norm2, x)
 
     def compute_output_shape(self, input_shape):
         return self.conv2.compute_output_shape(self.conv1.compute_output_shape(input_shape))

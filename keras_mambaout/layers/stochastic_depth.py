@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from keras_mambaout.layers.composite import directly_called
 from keras_mambaout.serialization import serializable
 
 
+@directly_called
 @serializable
 class StochasticDepth(keras.layers.Layer):
     """Drops the whole input of a sample with probability `rate`, for each sample of the batch.

@@ -1,13 +1,14 @@
 """The 3x3 stride-2 convolution of stem and downsampling, padded as PyTorch pads it."""
 
 import keras
-from keras import ops
 
 from keras_mambaout.layers import kernels
 from keras_mambaout.layers.common import kernel_initializer
+from keras_mambaout.layers.composite import directly_called
 from keras_mambaout.serialization import serializable
 
 
+@directly_called
 @serializable
 class StridedConv2D(keras.layers.Layer):
     """Convolution 3x3 with stride 2 and one row or column of zeros on each of the four sides.
@@ -45,8 +46,8 @@ class StridedConv2D(keras.layers.Layer):
         self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
 
     def call(self, inputs):
-        x = kernels.strided_conv(inputs, ops.convert_to_tensor(self.kernel))
-        return ops.add(x, self.bias)  # (B, ceil(H / 2), ceil(W / 2), filters)
+        kernel, bias = (kernels.tensor(weight, self.compute_dtype) for weight in (self.kernel, self.bias))
+        return kernels.strided_conv(inputs, kernel, bias)  # (B, ceil(H / 2), ceil(W / 2), filters)
 
     def compute_output_shape(self, input_shape):
         batch, height, width, _ = input_shape

@@ -183,8 +183,8 @@ def test_block_is_its_formula(activation, expansion_ratio, conv_ratio):
     class Formula(GatedCNNBlock):
         """The block with the formula's own layers, and the operations of Keras in the gate."""
 
-        def _mix_tokens_fast(self, x, training):
-            return self._mix_tokens(x)
+        def _gated_fast(self, x, training):
+            return self._gated(x)
 
     x = np.random.default_rng(5).normal(size=(2, 6, 5, 12)).astype("float32")
     arguments = {"activation": activation, "expansion_ratio": expansion_ratio, "conv_ratio": conv_ratio}

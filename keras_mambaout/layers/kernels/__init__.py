@@ -8,7 +8,9 @@ numbers up to rounding. `benchmarks/speed.py` measures the difference.
 import keras
 
 from keras_mambaout.layers.kernels.formulations import choose_depthwise_conv, get_depthwise_conv, set_depthwise_conv
+from keras_mambaout.layers.kernels.gated_slices import gated_cnn
 from keras_mambaout.layers.kernels.keras_kernels import (
+    tensor,
     dense,
     layer_norm,
     gate,
@@ -35,10 +37,11 @@ elif keras.backend.backend() == "tensorflow":
 elif keras.backend.backend() == "torch":
     from keras_mambaout.layers.kernels.torch_kernels import (
         conv,
-        dense,
         depthwise_conv,
-        gated_matmul,
+        gated_cnn,
+        layer_norm,
         strided_conv,
+        tensor,
         weighted_rows,
     )
     from keras_mambaout.layers.kernels.torch_state_space import linear_scan, selective_scan
@@ -47,8 +50,10 @@ __all__ = [
     "set_depthwise_conv",
     "get_depthwise_conv",
     "choose_depthwise_conv",
+    "tensor",
     "dense",
     "layer_norm",
+    "gated_cnn",
     "gate",
     "gated_matmul",
     "conv",

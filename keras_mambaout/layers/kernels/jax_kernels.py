@@ -92,14 +92,14 @@ def _layer_norm_backward(epsilon, residuals, grad):
 layer_norm.defvjp(_layer_norm_forward, _layer_norm_backward)
 
 
-def strided_conv(x, kernel):
+def strided_conv(x, kernel, bias):
     """3x3 convolution with stride 2 and one row and column of zeros on every side, channels last."""
     if kernel.shape[2] > FEW_CHANNELS:
-        return keras_kernels.strided_conv(x, kernel)
-    return lax.platform_dependent(x, kernel, cpu=_strided_conv_of_patches, default=keras_kernels.strided_conv)
+        return keras_kernels.strided_conv(x, kernel, bias)
+    return lax.platform_dependent(x, kernel, bias, cpu=_strided_conv_of_patches, default=keras_kernels.strided_conv)
 
 
-def _strided_conv_of_patches(x, kernel):
+def _strided_conv_of_patches(x, kernel, bias):
     batch, height, width, channels = x.shape
     height, width = (height + 1) // 2, (width + 1) // 2
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
@@ -109,7 +109,7 @@ def _strided_conv_of_patches(x, kernel):
         for v in range(3)
     ]
     patches = jnp.concatenate(patches, axis=-1)  # (B, H/2, W/2, 9 * C)
-    return patches @ kernel.reshape(9 * channels, -1)
+    return patches @ kernel.reshape(9 * channels, -1) + bias
 
 
 def depthwise_conv(x, kernel, bias):

@@ -13,6 +13,11 @@ def dense(x, kernel, bias):
     return ops.add(ops.matmul(x, kernel), bias)
 
 
+def tensor(weight, dtype):
+    """The value of a variable, or a tensor, in a dtype."""
+    return ops.convert_to_tensor(weight, dtype)
+
+
 def gate(x, gate, activation):
     """`activation(gate) * x`."""
     return ops.multiply(activation(gate), x)
@@ -70,10 +75,10 @@ def layer_norm_gradients(x, gamma, beta, mean, scale, grad):
     return ops.cast(x_grad, x.dtype), ops.cast(gamma_grad, gamma.dtype), ops.cast(beta_grad, beta.dtype)
 
 
-def strided_conv(x, kernel):
+def strided_conv(x, kernel, bias):
     """3x3 convolution with stride 2 and one row and column of zeros on every side, channels last."""
     x = ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))  # (B, H + 2, W + 2, C)
-    return ops.conv(x, kernel, strides=2, padding="valid", data_format="channels_last")
+    return ops.add(ops.conv(x, kernel, strides=2, padding="valid", data_format="channels_last"), bias)
 
 
 def depthwise_conv(x, kernel, bias):

@@ -1,26 +1,48 @@
 """The kernels that PyTorch computes faster than `keras.ops` asks it to."""
 
+import keras
 import torch
 from torch.nn import functional
 
 from keras_mambaout.layers.kernels.formulations import choose_depthwise_conv
 from keras_mambaout.layers.kernels.keras_kernels import one_table
 
-
-def dense(x, kernel, bias):
-    """`x @ kernel + bias` over the last axis: one fused call instead of a product and a sum."""
-    return functional.linear(x, kernel.T, bias)
+ACTIVATIONS = {keras.activations.gelu: functional.gelu, keras.activations.silu: functional.silu}
 
 
-def gated_matmul(x, gate, kernel, activation):
-    """`(activation(gate) * x) @ kernel`, which keeps its inputs only."""
-    return _GatedMatmul.apply(x, gate, kernel, activation)
+def tensor(weight, dtype):
+    """The value of a variable, or a tensor, in a dtype."""
+    return (weight.value if isinstance(weight, keras.Variable) else weight).to(getattr(torch, dtype))
 
 
-class _GatedMatmul(torch.autograd.Function):
+def layer_norm(x, gamma, beta, epsilon):
+    """LayerNormalization over the last axis."""
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    gamma, beta = gamma.to(wide.dtype), beta.to(wide.dtype)
+    return functional.layer_norm(wide, gamma.shape, gamma, beta, epsilon).to(x.dtype)
+
+
+def gated_cnn(x, fc1_kernel, fc1_bias, fc2_kernel, fc2_bias, conv_dim, mix_pixels, activation, training):
+    """`fc2(activation(g) * concat(i, mix_pixels(c)))` with `g, i, c = split(fc1(x))`, nothing concatenated."""
+    hidden_dim = fc2_kernel.shape[0]
+    sizes = (hidden_dim, hidden_dim - conv_dim, conv_dim)
+    kernels, biases = fc1_kernel.T.split(sizes), fc1_bias.split(sizes)
+    gate, i, c = (functional.linear(x, kernel, bias) for kernel, bias in zip(kernels, biases, strict=True))
+    c = mix_pixels(c)
+    activation = ACTIVATIONS.get(activation, activation)
+    if torch.is_grad_enabled():
+        return _GatedDense.apply(gate, i, c, fc2_kernel, fc2_bias, activation)
+    return functional.linear(_times(activation(gate), i, c), fc2_kernel.T, fc2_bias)
+
+
+class _GatedDense(torch.autograd.Function):
+    """`(activation(gate) * concat(i, c)) @ kernel + bias`, which keeps its inputs only."""
+
     @staticmethod
-    def forward(x, gate, kernel, activation):
-        return (activation(gate) * x) @ kernel
+    def forward(gate, i, c, kernel, bias, activation):
+        active = activation(gate)
+        product = _times(active.clone() if active is gate else active, i, c)
+        return functional.linear(product, kernel.T, bias)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -29,18 +51,30 @@ class _GatedMatmul(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad):
-        x, gate, kernel = ctx.saved_tensors
-        twice = torch.is_grad_enabled()  # then gradients of these gradients are asked for
+        gate, i, c, kernel, bias = ctx.saved_tensors
+        if torch.is_grad_enabled():  # gradients of these gradients are asked for
+            product = ctx.activation(gate) * torch.cat([i, c], dim=-1)
+            inputs = [value for value in ctx.saved_tensors if value.requires_grad]
+            grads = iter(torch.autograd.grad(product @ kernel + bias, inputs, grad, create_graph=True))
+            return *(next(grads) if value.requires_grad else None for value in ctx.saved_tensors), None
+        gate = gate.detach().requires_grad_()
         with torch.enable_grad():
-            gate = gate if twice else gate.detach().requires_grad_()
             active = ctx.activation(gate)
         product_grad = grad @ kernel.T
-        gate_grad = None
-        if ctx.needs_input_grad[1]:
-            (gate_grad,) = torch.autograd.grad(active, gate, product_grad * x, create_graph=twice)
-        active = active if twice else active.detach()
-        kernel_grad = (active * x).flatten(0, -2).T @ grad.flatten(0, -2)
-        return product_grad * active, gate_grad, kernel_grad, None
+        plain_dim = i.shape[-1]
+        i_grad = product_grad[..., :plain_dim] * active.detach()[..., :plain_dim]
+        c_grad = product_grad[..., plain_dim:] * active.detach()[..., plain_dim:]
+        (gate_grad,) = torch.autograd.grad(active, gate, _times(product_grad, i, c))
+        product, grad = _times(active.detach(), i, c).flatten(0, -2), grad.flatten(0, -2)
+        return gate_grad, i_grad, c_grad, product.T @ grad, grad.sum(0), None
+
+
+def _times(x, i, c):
+    """`x * concat(i, c)` in place of `x`."""
+    plain_dim = i.shape[-1]
+    x[..., :plain_dim] *= i
+    x[..., plain_dim:] *= c
+    return x
 
 
 def conv(x, kernel, bias):
@@ -53,9 +87,9 @@ def conv(x, kernel, bias):
     return x.permute(0, 2, 3, 1)
 
 
-def strided_conv(x, kernel):
+def strided_conv(x, kernel, bias):
     """3x3 convolution with stride 2 and one row and column of zeros on every side, channels last."""
-    x = functional.conv2d(x.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1), stride=2, padding=1)
+    x = functional.conv2d(x.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1), bias, stride=2, padding=1)
     return x.permute(0, 2, 3, 1)
 
 
