@@ -31,6 +31,8 @@ class PortableOptimizer:
         return _with_public_optimizers(super().get_compile_config())
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
+        if keras.backend.backend() == "torch":
+            config = {**config, "jit_compile": "auto"}
         super().compile_from_config(_with_public_optimizers(config))
 
 
@@ -44,6 +46,20 @@ class ModelMixin(PortableOptimizer):
       the weights away while another one reads them, and on TensorFlow two may trace at once.) They may all call the
       model itself too, on JAX not while another thread is in `predict`.
     """
+
+    @property
+    def jit_compile(self) -> bool:
+        """Whether train steps and predictions are compiled as a whole; on JAX they always are, on PyTorch never."""
+        return super().jit_compile
+
+    @jit_compile.setter
+    def jit_compile(self, value: bool) -> None:
+        if value and keras.backend.backend() == "torch":
+            raise ValueError(
+                "`jit_compile=True` is not for PyTorch: its compiler stops at every layer of Keras, takes minutes and "
+                "makes the model slower. Leave `jit_compile` out, or use the backend jax or tensorflow."
+            )
+        keras.Model.jit_compile.fset(self, value)
 
     @property
     def one_at_a_time(self) -> threading.RLock:

@@ -7,17 +7,14 @@ import keras
 
 from keras_mambaout.serialization import serializable
 
-
-def _adamw():
-    """Returns Keras' AdamW class, on PyTorch its subclass that updates all variables in one call."""
-    if keras.backend.backend() != "torch":
-        return keras.optimizers.AdamW
-    with keras.device("cpu"):
-        return type(keras.optimizers.AdamW())  # the subclass is not public, but its instances are
+if keras.backend.backend() == "torch":
+    from keras_mambaout.training.torch_adamw import FusedAdamW as _AdamW
+else:
+    _AdamW = keras.optimizers.AdamW
 
 
 @serializable
-class AdamW(_adamw()):
+class AdamW(_AdamW):
     """`keras.optimizers.AdamW` that decays weights of two and more dimensions only.
 
     `w <- w - lr * decay * w - lr * m / (sqrt(v) + epsilon)`, where `m` and `v` are the bias-corrected averages
