@@ -10,7 +10,9 @@ import keras_mambaout
 from keras_mambaout.compare import frameworks
 from keras_mambaout.compare.protocol import serve
 from keras_mambaout.detection import mask_rcnn
+from keras_mambaout.memory import keep_memory
 from keras_mambaout.segmentation import upernet
+from keras_mambaout.training import AdamW
 
 
 def describe():
@@ -32,7 +34,7 @@ class DensePredictionWorker:
         start = time.perf_counter()
         make = {"mask_rcnn": mask_rcnn, "upernet": upernet}[task]
         self.model = make(model, num_classes=num_classes, weights=None, rematerialize=remat)
-        self.model.compile(keras.optimizers.AdamW(learning_rate, weight_decay=0.05))
+        self.model.compile(AdamW(learning_rate))
         return time.perf_counter() - start
 
     def predict(self):
@@ -47,6 +49,7 @@ class DensePredictionWorker:
         return time.perf_counter() - start
 
 
+keep_memory()
 worker = DensePredictionWorker()
 methods = {"describe": describe, "peak_memory": frameworks.peak_memory}
 serve({**methods, "build": worker.build, "predict": worker.predict, "train_step": worker.train_step})

@@ -1,6 +1,7 @@
 """timm's MambaOut as a contender of speed.py, run by an interpreter that has timm (this package's need not).
 
-Answers the requests of `keras_mambaout.compare.worker`; `KIND=compile` uses `torch.compile`.
+Answers the requests of `keras_mambaout.compare.worker`; `KIND=compile` uses `torch.compile`, `KIND=memory` keeps its
+memory, as ours do.
 """
 
 import os
@@ -14,8 +15,12 @@ import timm
 import torch
 from torch_device import DEVICE, device_name, peak_memory, synchronize
 
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "keras_mambaout"))
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "keras_mambaout" / "compare"))
-from protocol import serve  # standard library only: this interpreter has no Keras
+from memory import keep_memory  # standard library only, as the next: this interpreter has no Keras
+from protocol import serve
+
+KIND = os.environ.get("KIND", "eager")
 
 
 def describe():
@@ -30,7 +35,7 @@ class TimmWorker:
         start = time.perf_counter()
         self.model = timm.create_model(model).to(DEVICE)
         seconds = time.perf_counter() - start
-        self.function = torch.compile(self.model) if os.environ.get("KIND") == "compile" else self.model
+        self.function = torch.compile(self.model) if KIND == "compile" else self.model
         self.images = torch.tensor((images / 255 - 0.45) / 0.226).permute(0, 3, 1, 2).contiguous()
         self.labels = torch.tensor(labels).long()
         self.autocast = torch.autocast(DEVICE.type, torch.bfloat16, enabled=precision == "mixed_bfloat16")
@@ -58,6 +63,8 @@ class TimmWorker:
         return time.perf_counter() - start
 
 
+if KIND == "memory":
+    keep_memory()
 worker = TimmWorker()
 methods = {"describe": describe, "peak_memory": peak_memory}
 serve({**methods, "build": worker.build, "forward": worker.forward, "train_step": worker.train_step})

@@ -1,9 +1,14 @@
-"""The shape of every MambaOut variant: one table, which factories, tests, README and command line read."""
+"""The shape of every MambaOut variant: one table, which factories, tests, README and command line read.
+
+And `keep_memory`, a setting of the process.
+"""
 
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Self
+
+from keras_mambaout.memory import keep_memory as keep_memory  # public here
 
 STAGES = 4
 ACTIVATIONS = ("gelu", "silu")

@@ -17,6 +17,8 @@ from keras_mambaout.compare.layer_outputs import layer_outputs
 from keras_mambaout.compare.protocol import serve
 from keras_mambaout.compare.tasks import task_of
 from keras_mambaout.layers import kernels
+from keras_mambaout.memory import keep_memory
+from keras_mambaout.training import AdamW
 
 
 class KerasWorker:
@@ -64,7 +66,7 @@ class KerasWorker:
             self.model.load_weights(weights)
         self.task = task_of(self.model)
         self.labels = self.task.labels(self.images, classes)
-        self.model.compile(optimizer=keras.optimizers.AdamW(learning_rate), **self.task.losses(self.images))
+        self.model.compile(optimizer=AdamW(learning_rate), **self.task.losses(self.images))
         self.model.optimizer.build(self.model.trainable_variables)
         self.remember()
         return seconds
@@ -121,7 +123,8 @@ class KerasWorker:
 
 
 def serve_worker(worker: KerasWorker) -> None:
-    """Answers requests for the public methods of a worker."""
+    """Answers requests for the public methods of a worker, in a process that keeps its memory."""
+    keep_memory()
     serve({name: getattr(worker, name) for name in vars(KerasWorker) if not name.startswith("_")})
 
 

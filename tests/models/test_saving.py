@@ -77,6 +77,17 @@ def test_optimizers_are_named_by_their_public_module():
     assert float(model.optimizer.inner_optimizer.learning_rate) == pytest.approx(2e-3)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="JAX always compiles, TensorFlow where it is asked to")
+def test_pytorch_does_not_compile():
+    """Asked for, it says so; asked for by a model that was saved on another backend, it loads."""
+    model = tiny(classes=2)
+    with pytest.raises(ValueError, match="jit_compile=True"):
+        model.compile("sgd", "mse", jit_compile=True)
+    model.compile("sgd", "mse")
+    model.compile_from_config({**model.get_compile_config(), "jit_compile": True})
+    assert model.jit_compile is False
+
+
 def test_a_checkpoint_made_before_the_kernels_loads():
     """`tests/fixtures/make_old_checkpoint.py` made it with Keras' own LayerNormalization, convolutions and blocks."""
     model = keras.models.load_model(ROOT / "tests" / "fixtures" / "checkpoint_0.1.0a.keras")
