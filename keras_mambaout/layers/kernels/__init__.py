@@ -23,6 +23,7 @@ from keras_mambaout.layers.kernels.keras_kernels import (
 
 if keras.backend.backend() == "jax":
     from keras_mambaout.layers.kernels.jax_kernels import (
+        dense,
         depthwise_conv,
         gate,
         gated_matmul,

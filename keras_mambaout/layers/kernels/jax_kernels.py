@@ -20,6 +20,15 @@ from keras_mambaout.layers.kernels.jax_shifted_conv import shifted_conv
 FEW_CHANNELS = 4  # of images, for which XLA's CPU convolution is slow (28 ms instead of 7 in femto's stem)
 
 
+def dense(x, kernel, bias):
+    """`x @ kernel + bias` over the last axis.
+
+    As a matrix of pixels, whose gradient by the kernel contracts one axis: of three, XLA would transpose `x` for it.
+    """
+    y = x.reshape(-1, x.shape[-1]) @ kernel + bias
+    return y.reshape(*x.shape[:-1], kernel.shape[-1])
+
+
 def gate(x, gate, activation):
     """`activation(gate) * x`."""
     if activation is keras.activations.gelu:
@@ -61,12 +70,12 @@ def _gelu_gated_matmul_forward(x, gate, kernel):
 
 
 def _gelu_gated_matmul_backward(residuals, grad):
-    """The barrier keeps XLA from keeping what was computed forward."""
+    """The barrier keeps XLA from keeping what was computed forward; the kernel's gradient as that of `dense`."""
     x, gate, kernel = residuals
     x, gate, product_grad = lax.optimization_barrier((x, gate, grad @ kernel.T))
     product, x_grad, gate_grad = keras_kernels.gelu_gate_gradients(x, gate, product_grad)
-    pixels = tuple(range(x.ndim - 1))
-    return x_grad, gate_grad, jnp.tensordot(product, grad, (pixels, pixels))
+    product, grad = product.reshape(-1, product.shape[-1]), grad.reshape(-1, grad.shape[-1])
+    return x_grad, gate_grad, product.T @ grad
 
 
 _gelu_gated_matmul.defvjp(_gelu_gated_matmul_forward, _gelu_gated_matmul_backward)
