@@ -21,12 +21,13 @@ FEW_CHANNELS = 4  # of images, for which XLA's CPU convolution is slow (28 ms in
 
 
 def dense(x, kernel, bias):
-    """`x @ kernel + bias` over the last axis.
+    """`x @ kernel + bias` over the last axis."""
+    return _matmul(x, kernel) + bias
 
-    As a matrix of pixels, whose gradient by the kernel contracts one axis: of three, XLA would transpose `x` for it.
-    """
-    y = x.reshape(-1, x.shape[-1]) @ kernel + bias
-    return y.reshape(*x.shape[:-1], kernel.shape[-1])
+
+def _matmul(x, kernel):
+    """`x @ kernel` of a list of pixels: the kernel's gradient sums over one axis; for three, XLA transposes `x`."""
+    return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], kernel.shape[-1])
 
 
 def gate(x, gate, activation):
@@ -65,12 +66,14 @@ def _gelu_gated_matmul(x, gate, kernel):
     return keras.ops.matmul(_gelu_gate(x, gate), kernel)
 
 
+@jax.jit
 def _gelu_gated_matmul_forward(x, gate, kernel):
     return _gelu_gated_matmul(x, gate, kernel), (x, gate, kernel)
 
 
+@jax.jit
 def _gelu_gated_matmul_backward(residuals, grad):
-    """The barrier keeps XLA from keeping what was computed forward; the kernel's gradient as that of `dense`."""
+    """The barrier keeps XLA from keeping what was computed forward; the kernel's gradient sums as in `_matmul`."""
     x, gate, kernel = residuals
     x, gate, product_grad = lax.optimization_barrier((x, gate, grad @ kernel.T))
     product, x_grad, gate_grad = keras_kernels.gelu_gate_gradients(x, gate, product_grad)
@@ -87,6 +90,7 @@ def layer_norm(x, gamma, beta, epsilon):
     return keras_kernels.layer_norm(x, gamma, beta, epsilon)
 
 
+@functools.partial(jax.jit, static_argnames="epsilon")
 def _layer_norm_forward(x, gamma, beta, epsilon):
     """The same in float32, with what the backward pass reads."""
     mean, scale = keras_kernels.layer_norm_statistics(x, epsilon)
@@ -94,6 +98,7 @@ def _layer_norm_forward(x, gamma, beta, epsilon):
     return y.astype(x.dtype), (x, gamma, beta, mean, scale)
 
 
+@functools.partial(jax.jit, static_argnames="epsilon")
 def _layer_norm_backward(epsilon, residuals, grad):
     return keras_kernels.layer_norm_gradients(*residuals, grad)
 
@@ -103,12 +108,43 @@ layer_norm.defvjp(_layer_norm_forward, _layer_norm_backward)
 
 def strided_conv(x, kernel, bias):
     """3x3 convolution with stride 2 and one row and column of zeros on every side, channels last."""
-    if kernel.shape[2] > FEW_CHANNELS:
-        return keras_kernels.strided_conv(x, kernel, bias)
-    return lax.platform_dependent(x, kernel, bias, cpu=_strided_conv_of_patches, default=keras_kernels.strided_conv)
+    on_cpu = _strided_conv if kernel.shape[2] > FEW_CHANNELS else _strided_conv_of_patches
+    return lax.platform_dependent(x, kernel, cpu=on_cpu, default=_native_strided_conv) + bias
 
 
-def _strided_conv_of_patches(x, kernel, bias):
+def _native_strided_conv(x, kernel):
+    return keras_kernels.strided_conv(x, kernel, None)
+
+
+@jax.custom_vjp
+def _strided_conv(x, kernel):
+    return _native_strided_conv(x, kernel)
+
+
+def _strided_conv_forward(x, kernel):
+    return _strided_conv(x, kernel), (x, kernel)
+
+
+@jax.jit
+def _strided_conv_backward(residuals, grad):
+    """The kernel's gradient tap by tap, each a matmul: femto's four take 46 ms instead of XLA's 103."""
+    x, kernel = residuals
+    _, x_gradient = jax.vjp(lambda x: _native_strided_conv(x, kernel), x)
+    batch, height, width, filters = grad.shape
+    padded = jnp.pad(x, ((0, 0), (1, 2), (1, 2), (0, 0)))
+
+    def tap_gradient(tap):
+        start, size = (0, tap // 3, tap % 3, 0), (batch, 2 * height - 1, 2 * width - 1, x.shape[-1])
+        seen = lax.dynamic_slice(padded, start, size)[:, ::2, ::2]  # (B, H/2, W/2, C)
+        return seen.reshape(-1, x.shape[-1]).T @ grad.reshape(-1, filters)
+
+    return x_gradient(grad)[0], lax.map(tap_gradient, jnp.arange(9)).reshape(kernel.shape)
+
+
+_strided_conv.defvjp(_strided_conv_forward, _strided_conv_backward)
+
+
+def _strided_conv_of_patches(x, kernel):
     batch, height, width, channels = x.shape
     height, width = (height + 1) // 2, (width + 1) // 2
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
@@ -118,7 +154,7 @@ def _strided_conv_of_patches(x, kernel, bias):
         for v in range(3)
     ]
     patches = jnp.concatenate(patches, axis=-1)  # (B, H/2, W/2, 9 * C)
-    return patches @ kernel.reshape(9 * channels, -1) + bias
+    return _matmul(patches, kernel.reshape(9 * channels, -1))
 
 
 def depthwise_conv(x, kernel, bias):

@@ -39,6 +39,7 @@ def _backward(residuals, grad):
 shifted_conv.defvjp(_forward, _backward)
 
 
+@jax.jit  # traced once for all blocks of a shape
 def _sum_of_shifts(x, kernel):
     height, width = x.shape[1:3]
     side = kernel.shape[0]
@@ -51,6 +52,7 @@ def _sum_of_shifts(x, kernel):
     return total.astype(x.dtype)
 
 
+@jax.jit
 def _sum_of_windows(x, grad, kernel):
     """The kernel's gradient: `sum_{b, i, j} grad[b, i, j] * x[b, i : i + k, j : j + k]` of the padded `x`."""
     batch, height, width, channels = x.shape

@@ -76,9 +76,10 @@ def layer_norm_gradients(x, gamma, beta, mean, scale, grad):
 
 
 def strided_conv(x, kernel, bias):
-    """3x3 convolution with stride 2 and one row and column of zeros on every side, channels last."""
+    """3x3 convolution with stride 2 and a row or column of zeros on every side, channels last; `bias` may be `None`."""
     x = ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))  # (B, H + 2, W + 2, C)
-    return ops.add(ops.conv(x, kernel, strides=2, padding="valid", data_format="channels_last"), bias)
+    x = ops.conv(x, kernel, strides=2, padding="valid", data_format="channels_last")
+    return x if bias is None else ops.add(x, bias)
 
 
 def depthwise_conv(x, kernel, bias):
