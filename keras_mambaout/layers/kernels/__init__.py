@@ -12,6 +12,7 @@ from keras_mambaout.layers.kernels.gated_slices import gated_cnn
 from keras_mambaout.layers.kernels.keras_kernels import (
     tensor,
     dense,
+    split,
     layer_norm,
     gate,
     gated_matmul,
@@ -33,7 +34,15 @@ if keras.backend.backend() == "jax":
     )
     from keras_mambaout.layers.kernels.jax_state_space import linear_scan, selective_scan
 elif keras.backend.backend() == "tensorflow":
-    from keras_mambaout.layers.kernels.tensorflow_kernels import conv, gated_matmul, layer_norm, weighted_rows
+    from keras_mambaout.layers.kernels.tensorflow_kernels import (
+        conv,
+        dense,
+        gate,
+        gated_matmul,
+        layer_norm,
+        split,
+        weighted_rows,
+    )
     from keras_mambaout.layers.kernels.tensorflow_state_space import linear_scan, selective_scan
 elif keras.backend.backend() == "torch":
     from keras_mambaout.layers.kernels.torch_kernels import (
@@ -53,6 +62,7 @@ __all__ = [
     "choose_depthwise_conv",
     "tensor",
     "dense",
+    "split",
     "layer_norm",
     "gated_cnn",
     "gate",

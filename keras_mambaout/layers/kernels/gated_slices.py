@@ -11,17 +11,14 @@ def gated_cnn(x, fc1_kernel, fc1_bias, fc2_kernel, fc2_bias, conv_dim, mix_pixel
     Splitting and concatenating copies every feature map, slicing a kernel copies next to nothing: dense layers over
     slices of the same weights are the fastest form on TensorFlow and JAX. PyTorch has its own.
     """
-    hidden_dim = fc2_kernel.shape[0]
-    plain_dim = hidden_dim - conv_dim  # hidden channels that no convolution mixes
-
-    def fc1(start, end):
-        return kernels.dense(x, fc1_kernel[:, start:end], fc1_bias[start:end])
-
-    gate_i, gate_c = fc1(0, plain_dim), fc1(plain_dim, hidden_dim)
-    i = fc1(hidden_dim, hidden_dim + plain_dim)  # (B, H, W, plain)
-    c = mix_pixels(fc1(hidden_dim + plain_dim, 2 * hidden_dim))  # (B, H, W, conv)
+    plain_dim = fc2_kernel.shape[0] - conv_dim  # hidden channels that no convolution mixes
+    sizes = [plain_dim, conv_dim] * 2
+    fc1_kernels, fc1_biases = kernels.split(fc1_kernel, sizes), kernels.split(fc1_bias, sizes)
+    gate_i, gate_c, i, c = (kernels.dense(x, *weights) for weights in zip(fc1_kernels, fc1_biases, strict=True))
+    c = mix_pixels(c)
+    plain_kernel, conv_kernel = kernels.split(fc2_kernel, sizes[:2], axis=0)
     if training:
-        i = kernels.gated_matmul(i, gate_i, fc2_kernel[:plain_dim], activation)
-        return i + kernels.gated_matmul(c, gate_c, fc2_kernel[plain_dim:], activation) + fc2_bias
+        i = kernels.gated_matmul(i, gate_i, plain_kernel, activation)
+        return i + kernels.gated_matmul(c, gate_c, conv_kernel, activation) + fc2_bias
     i, c = kernels.gate(i, gate_i, activation), kernels.gate(c, gate_c, activation)
-    return kernels.dense(i, fc2_kernel[:plain_dim], fc2_bias) + ops.matmul(c, fc2_kernel[plain_dim:])
+    return kernels.dense(i, plain_kernel, fc2_bias) + ops.matmul(c, conv_kernel)

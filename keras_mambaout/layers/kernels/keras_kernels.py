@@ -1,5 +1,6 @@
-"""The kernels in `keras.ops`: what they compute, and how TensorFlow computes it fastest."""
+"""The kernels in `keras.ops`: what they compute, for every backend that has none of its own."""
 
+import itertools
 import math
 
 import keras
@@ -16,6 +17,11 @@ def dense(x, kernel, bias):
 def tensor(weight, dtype):
     """The value of a variable, or a tensor, in a dtype."""
     return ops.convert_to_tensor(weight, dtype)
+
+
+def split(x, sizes, axis=-1):
+    """Parts of the given sizes."""
+    return ops.split(x, list(itertools.accumulate(sizes))[:-1], axis=axis)
 
 
 def gate(x, gate, activation):

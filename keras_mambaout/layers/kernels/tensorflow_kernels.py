@@ -1,6 +1,7 @@
-"""The kernels that TensorFlow computes in less memory when they bring their own gradient."""
+"""The kernels that TensorFlow computes faster, or in less memory, when they are written differently."""
 
 import functools
+import math
 
 import keras
 import tensorflow as tf
@@ -11,10 +12,25 @@ STRIPS = 8  # in which the gradient of a large convolution's kernel is computed
 STRIP_BYTES = 16e6  # of the values that one strip's matrix product reads, below which there is one strip
 
 
+def dense(x, kernel, bias):
+    """`x @ kernel + bias` over the last axis: a product of two matrices, to which TensorFlow adds in the same pass."""
+    return _restored(tf.nn.bias_add(tf.matmul(_rows(x), kernel), bias), x)
+
+
+def split(x, sizes, axis=-1):
+    """Parts of the given sizes. Their gradients are put together at once, those of slices are padded and added."""
+    return tf.split(x, sizes, axis)
+
+
+def gate(x, gate, activation):
+    """`activation(gate) * x`."""
+    return _gelu(gate) * x if activation is keras.activations.gelu else keras_kernels.gate(x, gate, activation)
+
+
 def gated_matmul(x, gate, kernel, activation):
     """`(activation(gate) * x) @ kernel`, which keeps its inputs only, where the activation is GELU."""
     if activation is keras.activations.gelu:
-        return _gelu_gated_matmul(x, gate, kernel)
+        return _restored(_gelu_gated_matmul(_rows(x), _rows(gate), kernel), x)
     return keras_kernels.gated_matmul(x, gate, kernel, activation)
 
 
@@ -26,10 +42,29 @@ def _gelu_gated_matmul(x, gate, kernel):
             product, x_grad, gate_grad = keras_kernels.gelu_gate_gradients(
                 tf.identity(x), tf.identity(gate), product_grad
             )
-        pixels = list(range(len(grad.shape) - 1))
-        return x_grad, gate_grad, tf.tensordot(product, grad, [pixels, pixels])
+        return x_grad, gate_grad, tf.matmul(product, grad, transpose_a=True)
 
-    return keras_kernels.gated_matmul(x, gate, kernel, keras.activations.gelu), gradients
+    return tf.matmul(_gelu(gate) * x, kernel), gradients
+
+
+def _gelu(x):
+    """GELU with `erf`, in two thirds of the time of Keras' `erfc`, which keeps small values exact in bfloat16."""
+    if x.dtype != tf.float32:
+        return keras.activations.gelu(x)
+    return x * (0.5 + 0.5 * tf.math.erf(x * math.sqrt(0.5)))
+
+
+def _rows(x):
+    """`(..., C)` -> `(N, C)`. TensorFlow multiplies matrices, but not batches of them, at full speed."""
+    return tf.reshape(x, (-1, x.shape[-1]))
+
+
+def _restored(rows, x):
+    """`(N, C)` -> `(..., C)`, the shape of `x` but for its last axis."""
+    shape = [-1 if size is None else size for size in x.shape[:-1]]
+    if shape.count(-1) > 1:
+        shape = tf.unstack(tf.shape(x)[:-1])
+    return tf.reshape(rows, [*shape, rows.shape[-1]])
 
 
 def layer_norm(x, gamma, beta, epsilon):
