@@ -24,6 +24,7 @@ from keras_mambaout.layers.kernels.keras_kernels import (
 
 if keras.backend.backend() == "jax":
     from keras_mambaout.layers.kernels.jax_kernels import (
+        conv,
         dense,
         depthwise_conv,
         gate,

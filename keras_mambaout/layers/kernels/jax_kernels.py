@@ -106,6 +106,39 @@ def _layer_norm_backward(epsilon, residuals, grad):
 layer_norm.defvjp(_layer_norm_forward, _layer_norm_backward)
 
 
+def conv(x, kernel, bias):
+    """Convolution with stride 1 and zero padding to the same size, channels last; `bias` may be `None`."""
+    x = _conv(x, kernel)
+    return x if bias is None else x + bias
+
+
+@jax.custom_vjp
+def _conv(x, kernel):
+    return keras_kernels.conv(x, kernel, None)
+
+
+def _conv_forward(x, kernel):
+    return _conv(x, kernel), (x, kernel)
+
+
+def _conv_backward(residuals, grad):
+    x, kernel = residuals
+    (x_grad,) = jax.vjp(lambda x: keras_kernels.conv(x, kernel, None), x)[1](grad)
+    return x_grad, lax.platform_dependent(x, grad, kernel, cpu=_shifted_products, default=_native_kernel_gradient)
+
+
+def _shifted_products(x, grad, kernel):
+    """The barriers keep XLA from shifting the image anew for every number of a product."""
+    return keras_kernels.conv_kernel_gradient(x, grad, kernel, lambda *values: lax.optimization_barrier(values)[0])
+
+
+def _native_kernel_gradient(x, grad, kernel):
+    return jax.vjp(lambda kernel: keras_kernels.conv(x, kernel, None), kernel)[1](grad)[0]
+
+
+_conv.defvjp(_conv_forward, _conv_backward)
+
+
 def strided_conv(x, kernel, bias):
     """3x3 convolution with stride 2 and one row and column of zeros on every side, channels last."""
     on_cpu = _strided_conv if kernel.shape[2] > FEW_CHANNELS else _strided_conv_of_patches

@@ -54,6 +54,32 @@ def conv(x, kernel, bias):
     return x if bias is None else ops.add(x, bias)
 
 
+def conv_kernel_gradient(x, grad, kernel, one_after_the_other=lambda pixels, _: pixels):
+    """The gradient of `conv` by its kernel: at `(u, v)`, the product of the image, shifted by that, with `grad`.
+
+    For a CPU. Frameworks' own gradient is a convolution with a kernel as large as the image: at 104 x 160 pixels and
+    256 channels it takes 3.4 times as long as these nine products on PyTorch, 5 times on JAX, and on TensorFlow the
+    memory of nine images.
+
+    Args:
+        x: `(B, H, W, C)`.
+        grad: `(B, H, W, D)`.
+        kernel: `(U, V, C, D)`, of which only the shape matters.
+        one_after_the_other: Function of a shifted image and the product before, which returns the image when the
+            product is computed, so that only one shifted image is in memory.
+    """
+    (height, width), (rows, columns, channels, filters) = ops.shape(x)[1:3], kernel.shape
+    x = ops.pad(x, ((0, 0), (rows // 2, rows // 2), (columns // 2, columns // 2), (0, 0)))
+    grad = ops.reshape(grad, (-1, filters))  # (B * H * W, D)
+    products, product = [], ops.zeros((channels, filters), x.dtype)
+    for u in range(rows):
+        for v in range(columns):
+            pixels = one_after_the_other(x[:, u : u + height, v : v + width], product)
+            product = ops.matmul(ops.transpose(ops.reshape(pixels, (-1, channels))), grad)
+            products.append(product)
+    return ops.reshape(ops.stack(products), kernel.shape)
+
+
 def layer_norm(x, gamma, beta, epsilon):
     """LayerNormalization over the last axis: `gamma * (x - mean) / sqrt(variance + epsilon) + beta`."""
     return ops.layer_normalization(x, gamma, beta, axis=-1, epsilon=epsilon)

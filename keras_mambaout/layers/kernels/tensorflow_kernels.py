@@ -1,15 +1,11 @@
 """The kernels that TensorFlow computes faster, or in less memory, when they are written differently."""
 
-import functools
 import math
 
 import keras
 import tensorflow as tf
 
 from keras_mambaout.layers.kernels import keras_kernels
-
-STRIPS = 8  # in which the gradient of a large convolution's kernel is computed
-STRIP_BYTES = 16e6  # of the values that one strip's matrix product reads, below which there is one strip
 
 
 def dense(x, kernel, bias):
@@ -86,7 +82,7 @@ def conv(x, kernel, bias):
 
     TensorFlow's own gradients copy, on a CPU, all pixels under the kernel at once: of a map of 200 x 320 pixels and 256
     channels (66 MB), each of the two 0.5 GB. The input's gradient is a convolution with the kernel turned round here,
-    which copies nothing and takes two thirds of the time; the kernel's is the sum of those of strips of rows.
+    which copies nothing and takes two thirds of the time; the kernel's is computed with one copy at a time.
     """
     kernel = tf.convert_to_tensor(kernel)  # not a variable, of which `tf.custom_gradient` wants to know
     x = _conv(x, kernel) if max(kernel.shape[:2]) > 1 else tf.nn.conv2d(x, kernel, 1, "SAME")
@@ -99,28 +95,22 @@ def _conv(x, kernel):
         turned = tf.transpose(kernel[::-1, ::-1], (0, 1, 3, 2))
         x_grad = tf.nn.conv2d(grad, turned, 1, "SAME")
         with tf.control_dependencies([x_grad]):
-            return x_grad, _kernel_gradient(tf.identity(x), grad, kernel.shape)
+            return x_grad, _kernel_gradient(tf.identity(x), grad, kernel)
 
     return tf.nn.conv2d(x, kernel, 1, "SAME"), gradients
 
 
-def _kernel_gradient(x, grad, kernel_shape):
-    backprop = functools.partial(tf.raw_ops.Conv2DBackpropFilter, filter_sizes=kernel_shape, strides=[1, 1, 1, 1])
-    rows, columns, channels, _ = kernel_shape
-    height, width = x.shape[1:3]
-    unknown = height is None or width is None
-    large = unknown or height * width * rows * columns * channels * x.dtype.size > STRIPS * STRIP_BYTES
-    if not large or tf.config.list_logical_devices("GPU"):
-        return backprop(input=x, out_backprop=grad, padding="SAME")
-    x = tf.pad(x, ((0, 0), (rows // 2, rows // 2), (columns // 2, columns // 2), (0, 0)))
-    height, total = tf.shape(grad)[1], tf.zeros(kernel_shape, x.dtype)
-    for strip in range(STRIPS):
-        start, end = height * strip // STRIPS, height * (strip + 1) // STRIPS
-        with tf.control_dependencies([total]):
-            part = grad[:, start:end]
-        strip_grad = backprop(input=x[:, start : end + rows - 1], out_backprop=part, padding="VALID")
-        total += tf.where(start < end, strip_grad, tf.zeros_like(total))  # of no rows TensorFlow returns any values
-    return total
+def _kernel_gradient(x, grad, kernel):
+    if tf.config.list_logical_devices("GPU"):
+        return tf.raw_ops.Conv2DBackpropFilter(
+            input=x, filter_sizes=kernel.shape, out_backprop=grad, strides=[1, 1, 1, 1], padding="SAME"
+        )
+
+    def one_after_the_other(pixels, product):
+        with tf.control_dependencies([product]):
+            return tf.identity(pixels)
+
+    return keras_kernels.conv_kernel_gradient(x, grad, kernel, one_after_the_other)
 
 
 def weighted_rows(tables, indices, weights):

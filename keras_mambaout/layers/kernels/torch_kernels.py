@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from keras_mambaout.layers.kernels.formulations import choose_depthwise_conv
-from keras_mambaout.layers.kernels.keras_kernels import one_table
+from keras_mambaout.layers.kernels.keras_kernels import conv_kernel_gradient, one_table
 
 ACTIVATIONS = {keras.activations.gelu: functional.gelu, keras.activations.silu: functional.silu}
 
@@ -82,9 +82,32 @@ def conv(x, kernel, bias):
 
     As `depthwise_conv` it copies nothing; `keras.ops.conv` copies the image twice, and keeps one for the backward pass.
     """
+    if torch.is_grad_enabled() and kernel.requires_grad and kernel.device.type == "cpu" and max(kernel.shape[:2]) > 1:
+        return _Conv.apply(x, kernel, bias)
+    return _conv(x, kernel, bias)
+
+
+def _conv(x, kernel, bias=None):
     rows, columns = kernel.shape[:2]
     x = functional.conv2d(x.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1), bias, padding=(rows // 2, columns // 2))
     return x.permute(0, 2, 3, 1)
+
+
+class _Conv(torch.autograd.Function):
+    @staticmethod
+    def forward(x, kernel, bias):
+        return _conv(x, kernel, bias)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs[:2])
+
+    @staticmethod
+    def backward(ctx, grad):
+        x, kernel = ctx.saved_tensors
+        x_needed, _, bias_needed = ctx.needs_input_grad
+        x_grad = _conv(grad, kernel.flip(0, 1).transpose(2, 3)) if x_needed else None
+        return x_grad, conv_kernel_gradient(x, grad, kernel), grad.sum((0, 1, 2)) if bias_needed else None
 
 
 def strided_conv(x, kernel, bias):
