@@ -1,5 +1,7 @@
 """The third head: which pixels of a box belong to the object."""
 
+import functools
+import itertools
 from typing import Any
 
 import keras
@@ -10,6 +12,7 @@ from keras_mambaout.layers.head_layers import VarianceScaling, convolution, norm
 from keras_mambaout.serialization import serializable
 
 CONVOLUTIONS = 4
+ALWAYS = 16  # boxes of an image whose masks are always computed
 DEVIATION = 0.001  # of the initial values of the last kernel: masks begin at one half
 
 
@@ -89,3 +92,34 @@ class MaskHead(CompositeLayer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_classes": self.num_classes, "channels": self.channels}
+
+
+def needed_masks(head: MaskHead, inputs: Any, classes: Any, needed: Any) -> Any:
+    """Returns the masks of the boxes that need one, which come first and are often few; zeros for most of the others.
+
+    The first 16 boxes of each image are computed in any case, so that the head has a gradient; the next 16, the next
+    32, and so on only where one of them is needed.
+
+    Args:
+        head: The mask head.
+        inputs: `(B, R, S, S, channels)`.
+        classes: `(B, R)`, integers.
+        needed: Boolean `(B, R)`: a positive sample, or a detection.
+
+    Returns:
+        Logits `(B, R, 2S, 2S)`, float32.
+    """
+
+    def compute(rows):
+        return ops.cast(head(inputs[:, rows], classes=classes[:, rows]), "float32")
+
+    def leave_out(rows):
+        return ops.zeros((*ops.shape(needed[:, rows]), *(2 * side for side in inputs.shape[2:4])))
+
+    count = needed.shape[1]
+    ends = [ALWAYS * 2**n for n in range(count.bit_length()) if ALWAYS * 2**n < count]
+    parts = [compute(slice(ALWAYS))]
+    for rows in (slice(*pair) for pair in itertools.pairwise([*ends, count])):
+        choices = (functools.partial(function, rows) for function in (compute, leave_out))
+        parts.append(ops.cond(ops.any(needed[:, rows]), *choices))
+    return ops.concatenate(parts, axis=1)

@@ -15,7 +15,7 @@ from keras_mambaout.detection.rcnn.anchors import make_anchors
 from keras_mambaout.detection.rcnn.box_coder import BOX_DEVIATIONS, decode_boxes
 from keras_mambaout.detection.rcnn.box_head import BoxHead
 from keras_mambaout.detection.rcnn.feature_pyramid import FeaturePyramid
-from keras_mambaout.detection.rcnn.mask_head import MaskHead
+from keras_mambaout.detection.rcnn.mask_head import MaskHead, needed_masks
 from keras_mambaout.detection.rcnn.proposals import select_proposals
 from keras_mambaout.detection.rcnn.roi_align import multiscale_roi_align
 from keras_mambaout.detection.rcnn.rpn_head import RPNHead
@@ -168,8 +168,8 @@ class MaskRCNN(InferenceSettingsMixin, LabelCheckMixin, keras.Model):
         )
         found = confidence > 0
         own = ops.maximum(ops.cast(classes, "int32"), 0)  # -1 where nothing was found
-        masks = self.mask_head(multiscale_roi_align(first_stage["features"], boxes, MASK_SIZE), classes=own)
-        masks = ops.sigmoid(ops.cast(masks, "float32"))  # (B, D, 28, 28)
+        features = multiscale_roi_align(first_stage["features"], boxes, MASK_SIZE)
+        masks = ops.sigmoid(needed_masks(self.mask_head, features, own, found))  # (B, D, 28, 28)
         return {
             "boxes": boxes,
             "confidence": confidence,
@@ -221,12 +221,9 @@ class MaskRCNN(InferenceSettingsMixin, LabelCheckMixin, keras.Model):
         values += losses.box_losses(logits, deltas, *drawn)
 
         masks = mask_targets(y["masks"], ops.cast(y["boxes"], "float32"), samples)  # (B, 128, 28, 28)
-        count = masks.shape[1]
-        positive = samples["is_positive"][:, :count]
-        own = ops.where(positive, samples["classes"][:, :count], 0)
-        logits = self.mask_head(
-            multiscale_roi_align(y_pred["features"], samples["boxes"][:, :count], MASK_SIZE), classes=own
-        )
+        boxes, classes, positive = (samples[name][:, : masks.shape[1]] for name in ("boxes", "classes", "is_positive"))
+        features = multiscale_roi_align(y_pred["features"], boxes, MASK_SIZE)
+        logits = needed_masks(self.mask_head, features, ops.where(positive, classes, 0), positive)
         values.append(losses.mask_loss(logits, masks, positive))
 
         for tracker, value in zip(self.trackers, values, strict=True):
