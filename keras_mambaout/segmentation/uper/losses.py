@@ -30,7 +30,8 @@ def cross_entropy(logits: Any, labels: Any, ignore_index: int = 255) -> Any:
         count, and the mean of what they return is the loss of the whole batch.
     """
     logits, labels = ops.cast(logits, "float32"), ops.cast(labels, "int32")
-    counted = counted_pixels(labels, logits.shape[-1], ignore_index)  # (B, H, W)
+    logits, labels = ops.reshape(logits, (-1, logits.shape[-1])), ops.reshape(labels, (-1,))  # for Keras on PyTorch
+    counted = counted_pixels(labels, logits.shape[-1], ignore_index)  # (B * H * W,)
     labels = ops.where(counted, labels, 0)
     entropy = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
     return ops.sum(ops.where(counted, entropy, 0.0)) / shared_count(counted)
