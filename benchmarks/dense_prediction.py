@@ -2,17 +2,19 @@
 
     python benchmarks/dense_prediction.py --torchvision-python PATH/TO/PYTHON_WITH_TORCHVISION
     python benchmarks/dense_prediction.py --backends torch --remat   # beside itself with `rematerialize=True`
+    python benchmarks/dense_prediction.py --task upernet --transformers-python PATH/TO/PYTHON_WITH_TRANSFORMERS
     python benchmarks/dense_prediction.py --task upernet --remat
     python benchmarks/dense_prediction.py --size 256 320 --rounds 2   # a quick look
 
-The models are of `mambaout_tiny`, and torchvision's is `maskrcnn_resnet50_fpn`; all have 80 classes (UperNet 150) and
-random weights, and get the same image and labels. A train step is forward, backward and an update by AdamW
-(`train_on_batch`), with 512 sampled proposals, and prediction is `predict_on_batch` with 1000 proposals and 100
-detections; torchvision's confidence threshold is lowered until it has as many, since ours computes 100 masks in any
-case. Contenders are warmed up and timed A B C A B C ..., so that a busy machine slows all alike; all are in memory at
-once, so on a small machine name one backend at a time. Peak memory is that of the whole process on a CPU, framework
-included, after the train steps (predictions follow). Prints Markdown: medians, with the 10th and 90th percentile in
-brackets.
+The models are of `mambaout_tiny`, torchvision's is `maskrcnn_resnet50_fpn`, and transformers'
+`UperNetForSemanticSegmentation` over ConvNeXt-tiny; all have 80 classes (UperNet 150) and random weights, and get the
+same image and labels. A train step is forward, backward and an update by AdamW (`train_on_batch`), with 512 sampled
+proposals, and prediction is `predict_on_batch` with 1000 proposals and 100 detections: the confidence threshold is 0
+(torchvision's is lowered until it has as many, since it compares all boxes above it). Contenders are warmed up and
+timed A B C A B C ..., so that a busy machine slows all alike; all are in memory at once, so on a small machine name one
+backend at a time. Peak memory is that of the whole process on a CPU, framework included, after the train steps
+(predictions follow). Prints Markdown: medians, with the 10th and 90th percentile in brackets, and ratios of medians to
+torchvision or transformers, with those percentiles of the ratios within a round.
 
 Over MambaOut-Tiny, Mask R-CNN takes 262 G multiply-accumulates at 800 x 1280 (`count_macs`), over ResNet-50 260 G by
 the tables of papers; UperNet 234 G at 512 x 512.
@@ -31,7 +33,7 @@ from keras_mambaout.compare.process import Worker, WorkerError, keras_worker_com
 
 FOLDER = pathlib.Path(__file__).parent
 REST = 0.1  # seconds between turns, in which the threads of the last contender fall asleep
-TORCHVISION = "torchvision ResNet-50"
+TORCHVISION, TRANSFORMERS = "torchvision ResNet-50", "transformers ConvNeXt-tiny"
 ROWS, MASK_SIZE = 100, 112
 TASKS = {"mask_rcnn": (80, (800, 1280)), "upernet": (150, (512, 512))}  # classes, and the paper's size
 REMAT = " --remat"
@@ -49,6 +51,7 @@ def main():
     parser.add_argument("--remat", action="store_true", help="each backend with `rematerialize=True` too")
     parser.add_argument("--no-prediction", action="store_true", help="train steps only")
     parser.add_argument("--torchvision-python", help="an interpreter that has torchvision")
+    parser.add_argument("--transformers-python", help="an interpreter that has transformers and PyTorch")
     args = parser.parse_args()
     args.size = args.size or TASKS[args.task][1]
 
@@ -60,6 +63,8 @@ def main():
     }
     if args.torchvision_python is not None and args.task == "mask_rcnn":
         contenders[TORCHVISION] = ([args.torchvision_python, str(FOLDER / "torchvision_worker.py")], {})
+    if args.transformers_python is not None and args.task == "upernet":
+        contenders[TRANSFORMERS] = ([args.transformers_python, str(FOLDER / "transformers_worker.py")], {})
     print(table(race(contenders, args), args))
 
 
@@ -132,13 +137,15 @@ def make_batch(batch_size, height, width, objects, num_classes):
 
 def table(rows, args):
     height, width = args.size
+    rows = {name: row for name, row in rows.items() if "peak_memory" in row}
+    reference = next((rows[name] for name in (TORCHVISION, TRANSFORMERS) if name in rows), None)
     lines = [
         f"### {args.task} of {args.model}, {height} x {width} pixels, batch {args.batch_size}, float32, "
         f"{args.rounds} rounds",
         "",
-        "| | train step | peak memory | first train step | prediction | first prediction |",
-        "|---|---|---|---|---|---|",
-        *("| " + " | ".join([name, *cells_of(row)]) + " |" for name, row in rows.items() if "peak_memory" in row),
+        "| | train step | ratio | peak memory | ratio | first train step | prediction | ratio | first prediction |",
+        "|---|---|---|---|---|---|---|---|---|",
+        *("| " + " | ".join([name, *cells_of(row, reference)]) + " |" for name, row in rows.items()),
         "",
     ]
     for name, row in rows.items():
@@ -148,12 +155,15 @@ def table(rows, args):
     return "\n".join([*lines, ""])
 
 
-def cells_of(row):
+def cells_of(row, reference):
     return [
         times(row["train_step"]),
+        ratio(row, reference, "train_step"),
         f"{row['peak_memory'][0] / 1e9:.2f} GB",
+        ratio(row, reference, "peak_memory"),
         times(row["first train_step"]),
         times(row.get("predict", [])),
+        ratio(row, reference, "predict"),
         times(row.get("first predict", [])),
     ]
 
@@ -163,6 +173,16 @@ def times(seconds):
         return f"{seconds[0]:.1f} s" if seconds else "not run"
     low, median, high = np.percentile(seconds, [10, 50, 90])
     return f"{median:.2f} s ({low:.2f}-{high:.2f})"
+
+
+def ratio(row, reference, method):
+    """Returns the ratio of the medians, and the 10th and 90th percentile of the ratios within a round."""
+    if reference is None or method not in row:
+        return ""
+    values, others = row[method], reference[method]
+    low, high = np.percentile(np.divide(values, others), [10, 90])
+    spread = f" ({low:.2f}-{high:.2f})" if len(values) > 1 else ""
+    return f"{np.median(values) / np.median(others):.2f}{spread}"
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Our Mask R-CNN or UperNet as a contender of dense_prediction.py; `KERAS_BACKEND` chooses the backend."""
 
+import functools
 import platform
 import time
 
@@ -32,7 +33,7 @@ class DensePredictionWorker:
             labels = {name: arrays[name] for name in arrays if name != "images"}
         self.labels = labels.get("labels", labels)  # maps of UperNet, or boxes, classes and masks
         start = time.perf_counter()
-        make = {"mask_rcnn": mask_rcnn, "upernet": upernet}[task]
+        make = {"mask_rcnn": functools.partial(mask_rcnn, confidence_threshold=0.0), "upernet": upernet}[task]
         self.model = make(model, num_classes=num_classes, weights=None, rematerialize=remat)
         self.model.compile(AdamW(learning_rate))
         return time.perf_counter() - start
