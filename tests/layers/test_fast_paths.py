@@ -67,6 +67,8 @@ def test_without_gradients():
 
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "bfloat16", "float16", "float64"])
 def test_other_dtypes(dtype):
+    if dtype == "float64" and keras.backend.backend() == "jax":
+        pytest.skip("JAX has no float64 unless it is told to")
     pair = blocks(dtype)
     x = ops.cast(images(), keras.DTypePolicy(dtype).compute_dtype)
     assert keras.backend.standardize_dtype(pair[0](x).dtype) == keras.DTypePolicy(dtype).compute_dtype

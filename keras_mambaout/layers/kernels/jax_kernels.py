@@ -7,6 +7,7 @@ work; forward mode (`jax.jvp`) is refused by `jax.custom_vjp`, with a sentence.
 """
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +28,8 @@ def dense(x, kernel, bias):
 
 def _matmul(x, kernel):
     """`x @ kernel` of a list of pixels: the kernel's gradient sums over one axis; for three, XLA transposes `x`."""
-    return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], kernel.shape[-1])
+    *pixels, channels = x.shape
+    return (x.reshape(math.prod(pixels), channels) @ kernel).reshape(*pixels, kernel.shape[-1])
 
 
 def gate(x, gate, activation):
