@@ -56,7 +56,7 @@ class TransformersWorker:
         start = time.perf_counter()
         self.model.train()
         if len(self.images) == 1:  # PyTorch refuses to normalise the one value of a channel that is left of one image
-            self.model.decode_head.psp_modules[0].eval()
+            self.model.decode_head.psp_modules.blocks[0].eval()
         self.optimizer.zero_grad()
         loss = self.model(self.images.to(DEVICE), labels=self.labels.to(DEVICE)).loss
         loss.backward()
