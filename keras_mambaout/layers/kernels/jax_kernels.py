@@ -28,8 +28,12 @@ def dense(x, kernel, bias):
 
 def _matmul(x, kernel):
     """`x @ kernel` of a list of pixels: the kernel's gradient sums over one axis; for three, XLA transposes `x`."""
-    *pixels, channels = x.shape
-    return (x.reshape(math.prod(pixels), channels) @ kernel).reshape(*pixels, kernel.shape[-1])
+    return (_rows(x) @ kernel).reshape(*x.shape[:-1], kernel.shape[-1])
+
+
+def _rows(x):
+    """The pixels as one axis, for no channels as well."""
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def gate(x, gate, activation):
@@ -79,8 +83,7 @@ def _gelu_gated_matmul_backward(residuals, grad):
     x, gate, kernel = residuals
     x, gate, product_grad = lax.optimization_barrier((x, gate, grad @ kernel.T))
     product, x_grad, gate_grad = keras_kernels.gelu_gate_gradients(x, gate, product_grad)
-    product, grad = product.reshape(-1, product.shape[-1]), grad.reshape(-1, grad.shape[-1])
-    return x_grad, gate_grad, product.T @ grad
+    return x_grad, gate_grad, _rows(product).T @ _rows(grad)
 
 
 _gelu_gated_matmul.defvjp(_gelu_gated_matmul_forward, _gelu_gated_matmul_backward)
