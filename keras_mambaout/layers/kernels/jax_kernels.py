@@ -7,7 +7,6 @@ work; forward mode (`jax.jvp`) is refused by `jax.custom_vjp`, with a sentence.
 """
 
 import functools
-import math
 
 import jax
 import jax.numpy as jnp
@@ -28,12 +27,12 @@ def dense(x, kernel, bias):
 
 def _matmul(x, kernel):
     """`x @ kernel` of a list of pixels: the kernel's gradient sums over one axis; for three, XLA transposes `x`."""
-    return (_rows(x) @ kernel).reshape(*x.shape[:-1], kernel.shape[-1])
+    return (_pixels(x) @ kernel).reshape(*x.shape[:-1], kernel.shape[-1])
 
 
-def _rows(x):
-    """The pixels as one axis, for no channels as well."""
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+def _pixels(x):
+    """`(B, H, W, C)` -> `(B * H * W, C)`."""
+    return lax.collapse(x, 0, x.ndim - 1)
 
 
 def gate(x, gate, activation):
@@ -83,7 +82,7 @@ def _gelu_gated_matmul_backward(residuals, grad):
     x, gate, kernel = residuals
     x, gate, product_grad = lax.optimization_barrier((x, gate, grad @ kernel.T))
     product, x_grad, gate_grad = keras_kernels.gelu_gate_gradients(x, gate, product_grad)
-    return x_grad, gate_grad, _rows(product).T @ _rows(grad)
+    return x_grad, gate_grad, _pixels(product).T @ _pixels(grad)
 
 
 _gelu_gated_matmul.defvjp(_gelu_gated_matmul_forward, _gelu_gated_matmul_backward)
@@ -168,13 +167,13 @@ def _strided_conv_backward(residuals, grad):
     """The kernel's gradient tap by tap, each a matmul: femto's four take 46 ms instead of XLA's 103."""
     x, kernel = residuals
     _, x_gradient = jax.vjp(lambda x: _native_strided_conv(x, kernel), x)
-    batch, height, width, filters = grad.shape
+    batch, height, width, _ = grad.shape
     padded = jnp.pad(x, ((0, 0), (1, 2), (1, 2), (0, 0)))
 
     def tap_gradient(tap):
         start, size = (0, tap // 3, tap % 3, 0), (batch, 2 * height - 1, 2 * width - 1, x.shape[-1])
         seen = lax.dynamic_slice(padded, start, size)[:, ::2, ::2]  # (B, H/2, W/2, C)
-        return seen.reshape(-1, x.shape[-1]).T @ grad.reshape(-1, filters)
+        return _pixels(seen).T @ _pixels(grad)
 
     return x_gradient(grad)[0], lax.map(tap_gradient, jnp.arange(9)).reshape(kernel.shape)
 
