@@ -8,7 +8,7 @@ numbers up to rounding. `benchmarks/speed.py` measures the difference.
 import keras
 
 from keras_mambaout.layers.kernels.formulations import choose_depthwise_conv, get_depthwise_conv, set_depthwise_conv
-from keras_mambaout.layers.kernels.gated_slices import gated_cnn
+from keras_mambaout.layers.kernels.gated_slices import make_gated_cnn
 from keras_mambaout.layers.kernels.keras_kernels import (
     tensor,
     dense,
@@ -56,6 +56,9 @@ elif keras.backend.backend() == "torch":
         weighted_rows,
     )
     from keras_mambaout.layers.kernels.torch_state_space import linear_scan, selective_scan
+
+if keras.backend.backend() != "torch":
+    gated_cnn = make_gated_cnn(dense, split, gate, gated_matmul)
 
 __all__ = [
     "set_depthwise_conv",
