@@ -38,7 +38,6 @@ elif keras.backend.backend() == "tensorflow":
     from keras_mambaout.layers.kernels.tensorflow_kernels import (
         conv,
         dense,
-        gate,
         gated_matmul,
         layer_norm,
         split,
