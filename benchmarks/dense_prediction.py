@@ -27,6 +27,7 @@ import tempfile
 import time
 
 import numpy as np
+import speed
 
 from keras_mambaout.compare import BACKENDS
 from keras_mambaout.compare.process import Worker, WorkerError, keras_worker_command
@@ -176,13 +177,7 @@ def times(seconds):
 
 
 def ratio(row, reference, method):
-    """Returns the ratio of the medians, and the 10th and 90th percentile of the ratios within a round."""
-    if reference is None or method not in row:
-        return ""
-    values, others = row[method], reference[method]
-    low, high = np.percentile(np.divide(values, others), [10, 90])
-    spread = f" ({low:.2f}-{high:.2f})" if len(values) > 1 else ""
-    return f"{np.median(values) / np.median(others):.2f}{spread}"
+    return speed.ratio(row[method], reference[method]) if reference is not None and method in row else ""
 
 
 if __name__ == "__main__":

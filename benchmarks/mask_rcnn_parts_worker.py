@@ -13,6 +13,7 @@ from keras_mambaout.compare.protocol import serve
 from keras_mambaout.detection import mask_rcnn
 from keras_mambaout.detection.rcnn import losses
 from keras_mambaout.detection.rcnn import model as rcnn
+from keras_mambaout.training import AdamW
 
 BACKEND = frameworks.BACKEND
 CLASSES = 80
@@ -31,7 +32,7 @@ class PartsWorker:
         self.labels = make_batch(1, *size, objects, CLASSES)
         self.images = self.labels.pop("images")
         self.model = mask_rcnn(model, num_classes=CLASSES, weights=None)
-        self.model.compile(keras.optimizers.AdamW(1e-4, weight_decay=0.05))
+        self.model.compile(AdamW(1e-4))
         self.runs = {}
         for name, function, arguments in self._calls():
             earlier = sum(other.startswith(name) for other in self.runs)

@@ -132,9 +132,10 @@ def table(race):
 
 
 def ratio(times, reference):
-    """Returns the ratio of the medians, and the 10th and 90th percentile of the ratios within a round."""
+    """Returns the ratio of the medians; of several rounds, also the 10th and 90th percentile of their ratios."""
     low, high = np.percentile(np.divide(times, reference), [10, 90])
-    return f"{statistics.median(times) / statistics.median(reference):.2f} ({low:.2f}-{high:.2f})"
+    spread = f" ({low:.2f}-{high:.2f})" if len(times) > 1 else ""
+    return f"{statistics.median(times) / statistics.median(reference):.2f}{spread}"
 
 
 def draw(races, path):

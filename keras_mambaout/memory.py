@@ -12,10 +12,9 @@ def keep_memory() -> bool:
     Large arrays are otherwise given back to the system as soon as they are freed, and the next one gets new pages,
     which the system fills with zeros at first touch: on JAX a part of a train step that counts. Call it before the
     first model is made. The process then never gives memory back, and where large and small arrays mix, it may need
-    more.
-    The `keras-mambaout` command calls it by itself; importing the package changes nothing.
+    more. The `keras-mambaout` command calls it by itself; importing the package changes nothing.
 
-    Larger pages help as well, but the system must be asked for them before the process starts:
+    Larger pages may help or not; the system must be asked for them before the process starts:
     `GLIBC_TUNABLES=glibc.malloc.hugetlb=1 python train.py`.
 
     Returns:

@@ -125,3 +125,24 @@ def test_blocks_computed_anew():
     with composite.rematerialized():
         pair = blocks(drop_path_rate=0.0)
     assert_same(pair, images(), training=True)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="the others differentiate the operations of the formula")
+@pytest.mark.parametrize("activation", ["gelu", "relu", "linear"])
+def test_gradients_twice_and_gradients_of_gradients_on_pytorch(activation):
+    """A second backward pass finds what the first one read; a gradient of a gradient takes another path."""
+    import torch
+
+    results = []
+    for block in blocks(activation=activation):
+        x = torch.tensor(images(), requires_grad=True)
+        inputs = [x, *(weight.value for weight in block.trainable_weights)]
+        total = (block(x, training=True) ** 2).sum()
+        once, again = (torch.autograd.grad(total, inputs, retain_graph=True) for _ in range(2))
+        for one, other in zip(once, again, strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=0)
+        first = torch.autograd.grad(total, inputs, create_graph=True)
+        second = torch.autograd.grad(sum((grad**2).sum() for grad in first), inputs, allow_unused=True)
+        results.append([*once, *first, *(grad for grad in second if grad is not None)])
+    for value, expected in zip(*results, strict=True):
+        assert torch.linalg.vector_norm(value - expected) <= 1e-4 * torch.linalg.vector_norm(expected)

@@ -32,7 +32,7 @@ def gated_cnn(x, fc1_kernel, fc1_bias, fc2_kernel, fc2_bias, conv_dim, mix_pixel
     activation = ACTIVATIONS.get(activation, activation)
     if torch.is_grad_enabled():
         return _GatedDense.apply(gate, i, c, fc2_kernel, fc2_bias, activation)
-    return functional.linear(_times(activation(gate), i, c), fc2_kernel.T, fc2_bias)
+    return functional.linear(_times(_active(gate, activation), i, c), fc2_kernel.T, fc2_bias)
 
 
 class _GatedDense(torch.autograd.Function):
@@ -40,9 +40,7 @@ class _GatedDense(torch.autograd.Function):
 
     @staticmethod
     def forward(gate, i, c, kernel, bias, activation):
-        active = activation(gate)
-        product = _times(active.clone() if active is gate else active, i, c)
-        return functional.linear(product, kernel.T, bias)
+        return functional.linear(_times(_active(gate, activation), i, c), kernel.T, bias)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -59,7 +57,7 @@ class _GatedDense(torch.autograd.Function):
             return *(next(grads) if value.requires_grad else None for value in ctx.saved_tensors), None
         gate = gate.detach().requires_grad_()
         with torch.enable_grad():
-            active = ctx.activation(gate)
+            active = _active(gate, ctx.activation)
         product_grad = grad @ kernel.T
         plain_dim = i.shape[-1]
         i_grad = product_grad[..., :plain_dim] * active.detach()[..., :plain_dim]
@@ -67,6 +65,12 @@ class _GatedDense(torch.autograd.Function):
         (gate_grad,) = torch.autograd.grad(active, gate, _times(product_grad, i, c))
         product, grad = _times(active.detach(), i, c).flatten(0, -2), grad.flatten(0, -2)
         return gate_grad, i_grad, c_grad, product.T @ grad, grad.sum(0), None
+
+
+def _active(gate, activation):
+    """`activation(gate)`, never `gate` itself: it is overwritten."""
+    active = activation(gate)
+    return active.clone() if active is gate else active
 
 
 def _times(x, i, c):
