@@ -46,6 +46,7 @@ FOUNDATION = [
     "files",
     "inference_settings",
     "layers",
+    "memory",
     "models",
     "preprocessing",
     "serialization",

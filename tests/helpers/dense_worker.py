@@ -59,7 +59,7 @@ def with_larger_kernels(model, *layers):
 
 def detector(devices, folder):
     model = create_detector()
-    result = fit(model, devices, objects, 1e-3)
+    result = fit(model, devices, objects)
     dataset = CocoDataset.from_json(*write_objects(folder / f"objects-{devices.process}"))
     options = {"batch_size": BATCH, "image_size": SIZE, "iou_type": ("bbox", "segm"), "devices": devices}
     return {**result, "measured": evaluate_detector(model, dataset, **options)}
@@ -67,7 +67,7 @@ def detector(devices, folder):
 
 def segmenter(devices, folder):
     model = create_segmenter()
-    result = fit(model, devices, pixels, 1e-2)
+    result = fit(model, devices, pixels)
     dataset = SegmentationDataset.from_folder(*write_pixels(folder / f"pixels-{devices.process}"), NAMES)
     options = {"batch_size": BATCH, "crop_size": SIZE, "shortest_edge": SIZE, "devices": devices}
     metrics = evaluate_segmenter(model, dataset, **options)
@@ -75,9 +75,10 @@ def segmenter(devices, folder):
     return {**result, "measured": metrics}
 
 
-def fit(model, devices, arrays, learning_rate):
+def fit(model, devices, arrays):
     """Trains with batches of `arrays(rng)`, `(images, labels)`, which are also those for validation."""
-    model.compile(keras.optimizers.SGD(learning_rate))  # whose updates are as large as the gradients
+    # Updates of SGD are as large as the gradients; at 1e-2, each step of the segmenter makes rounding 20 times larger.
+    model.compile(keras.optimizers.SGD(1e-3))
     devices.prepare(model)
 
     def batches(shard):
