@@ -6,9 +6,9 @@
 For each model and batch size, the contenders are warmed up and then timed A B C A B C ..., so that a
 busy machine slows all alike. Ratios are those of medians to timm eager (lower is better), with the
 10th and 90th percentile of the ratios within a round in brackets. Keras runs `predict_on_batch` and
-`train_on_batch` with AdamW, timm the same steps. Our processes keep their memory (`config.keep_memory`) and have large
-pages; timm is measured as it comes, and with memory like ours. Peak memory is that of the whole process on a CPU,
-framework included. Without `--timm-python` the ratios are to our own PyTorch.
+`train_on_batch` with AdamW, timm the same steps. Our processes keep their memory (`config.keep_memory`); timm is
+measured as it comes, and with memory like ours. Peak memory is that of the whole process on a CPU, framework included.
+Without `--timm-python` the ratios are to our own PyTorch.
 
 MambaOutTiny and ConvNeXtTiny have 4.5 G multiply-accumulates each. Prints Markdown; `--output` writes it
 and a bar chart.
@@ -24,7 +24,7 @@ import time
 import numpy as np
 
 from keras_mambaout.compare import BACKENDS
-from keras_mambaout.compare.process import LARGE_PAGES, Worker, WorkerError, keras_worker_command
+from keras_mambaout.compare.process import Worker, WorkerError, keras_worker_command
 
 FOLDER = pathlib.Path(__file__).parent
 REST = 0.1  # seconds between turns, in which the threads of the last contender fall asleep
@@ -64,8 +64,7 @@ def timm_contenders(python):
     if python is None:
         return {}
     command = [python, str(FOLDER / "timm_worker.py")]
-    kept = {"KIND": "memory", "GLIBC_TUNABLES": LARGE_PAGES}
-    kinds = {"timm eager": {}, "timm eager, memory kept": kept, "timm compile": {"KIND": "compile"}}
+    kinds = {"timm eager": {}, "timm eager, memory kept": {"KIND": "memory"}, "timm compile": {"KIND": "compile"}}
     return {name: (command, environment, None) for name, environment in kinds.items()}
 
 

@@ -11,36 +11,40 @@ from typing import TYPE_CHECKING
 from keras_mambaout import backend  # first: it says which backend is missing
 from keras_mambaout import config
 from keras_mambaout.config import MambaOutConfig
-from keras_mambaout.models.factories import (
-    MambaOutFemto,
-    MambaOutKobe,
-    MambaOutTiny,
-    MambaOutSmall,
-    MambaOutBase,
-    MambaOutSmallRW,
-    MambaOutBaseShortRW,
-    MambaOutBaseTallRW,
-    MambaOutBaseWideRW,
-    MambaOutBasePlusRW,
-)
-from keras_mambaout.models.registry import create_model, list_models
-from keras_mambaout.models.backbone import MambaOutBackbone
-from keras_mambaout.models.classifier import MambaOutClassifier
-from keras_mambaout.models.freezing import freeze_stages
-from keras_mambaout.models.saved import load_model
-from keras_mambaout.weights.pretrained import list_weights
-from keras_mambaout.weights.loader import load_weights, save_safetensors
-from keras_mambaout.weights.hub import DownloadError
 from keras_mambaout.preprocessing.reading import load_image
-from keras_mambaout.preprocessing.imagenet import decode_predictions, preprocess_input, resize_and_center_crop
+from keras_mambaout.preprocessing.imagenet import resize_and_center_crop
 from keras_mambaout.preprocessing.fitting import letterbox
-from keras_mambaout.serialization import serializable_later
+
+if backend.MISSING is None:
+    from keras_mambaout.models.factories import (
+        MambaOutFemto,
+        MambaOutKobe,
+        MambaOutTiny,
+        MambaOutSmall,
+        MambaOutBase,
+        MambaOutSmallRW,
+        MambaOutBaseShortRW,
+        MambaOutBaseTallRW,
+        MambaOutBaseWideRW,
+        MambaOutBasePlusRW,
+    )
+    from keras_mambaout.models.registry import create_model, list_models
+    from keras_mambaout.models.backbone import MambaOutBackbone
+    from keras_mambaout.models.classifier import MambaOutClassifier
+    from keras_mambaout.models.freezing import freeze_stages
+    from keras_mambaout.models.saved import load_model
+    from keras_mambaout.weights.pretrained import list_weights
+    from keras_mambaout.weights.loader import load_weights, save_safetensors
+    from keras_mambaout.weights.hub import DownloadError
+    from keras_mambaout.preprocessing.keras_applications import decode_predictions, preprocess_input
+    from keras_mambaout.serialization import serializable_later
 
 if TYPE_CHECKING:  # at run time `__getattr__` imports them
     from keras_mambaout import (
         classification,
         compare,
         detection,
+        exporting,
         integrations,
         segmentation,
         share,
@@ -48,6 +52,7 @@ if TYPE_CHECKING:  # at run time `__getattr__` imports them
         visualization,
     )
     from keras_mambaout.compare import compare_backends
+    from keras_mambaout.exporting import export, load_exported
     from keras_mambaout.share import UploadError, push_to_hub, save_for_hub
 
 __version__ = "0.1.0"
@@ -97,8 +102,12 @@ __all__ = [
     "compare",
     "compare_backends",
     "share",
+    "exporting",
+    "export",
+    "load_exported",
 ]
 
+_says_what_is_missing = backend.says_what_is_missing(__name__)
 _PACKAGES = (
     "classification",
     "detection",
@@ -108,23 +117,35 @@ _PACKAGES = (
     "integrations",
     "compare",
     "share",
+    "exporting",
 )
-_LATER = {"compare_backends": "compare", "push_to_hub": "share", "save_for_hub": "share", "UploadError": "share"}
+_WITHOUT_KERAS = ("classification", "detection", "segmentation", "visualization", "exporting", "load_exported")
+_LATER = {
+    "compare_backends": "compare",
+    "export": "exporting",
+    "load_exported": "exporting",
+    "push_to_hub": "share",
+    "save_for_hub": "share",
+    "UploadError": "share",
+}
 _SAVED = {  # classes of those packages that a .keras file may hold
     "training": ("AdamW", "Warmup", "WarmupCosine", "WarmupPolynomial", "WarmupSteps"),
     "detection": ("MaskRCNN", "FeaturePyramid", "RPNHead", "BoxHead", "MaskHead", "MultiClassNonMaxSuppression"),
     "segmentation": ("UperNet", "PyramidPooling", "UPerHead", "AuxiliaryHead", "ConvNormReLU"),
 }
-for _package, _names in _SAVED.items():
-    serializable_later(f"{__name__}.{_package}", _names)
+if backend.MISSING is None:
+    for _package, _names in _SAVED.items():
+        serializable_later(f"{__name__}.{_package}", _names)
 
 
 def __getattr__(name):
+    if backend.MISSING is not None and name not in _WITHOUT_KERAS:
+        return _says_what_is_missing(name)
     if name in _PACKAGES:
         return importlib.import_module(f"{__name__}.{name}")
     if name in _LATER:
         return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _says_what_is_missing(name)
 
 
 def __dir__():

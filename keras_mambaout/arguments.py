@@ -4,8 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import keras
-
 from keras_mambaout.config import MIN_IMAGE_SIZE
 
 DATA_FORMATS = ("channels_last", "channels_first")
@@ -88,17 +86,6 @@ def check_saved_weights(config: Mapping[str, Any]) -> None:
             f"`weights` must be None in a saved configuration, got {config['weights']!r:.80}: nothing that a file "
             "names is opened. Build the model, then call load_weights."
         )
-
-
-def check_dtype(dtype: Any) -> keras.DTypePolicy:
-    """Returns the dtype policy meant by `dtype`; `None` is Keras' global one."""
-    try:
-        return keras.dtype_policies.get(keras.config.dtype_policy() if dtype is None else dtype)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"`dtype` must be a Keras dtype policy such as 'float32', 'mixed_bfloat16' or 'mixed_float16', "
-            f"got {dtype!r}."
-        ) from error
 
 
 def check_input_shape(input_shape: Any, data_format: str) -> tuple[int | None, ...]:

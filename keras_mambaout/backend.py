@@ -1,11 +1,13 @@
 """Imports Keras with its backend; where that is missing or unknown, one sentence says what to do.
 
-It is imported before everything else. The command line ends with the sentence, anything else gets an `ImportError`.
+It is imported before everything else. Without a backend, exported models still run (`load_exported`); all else raises
+an `ImportError` with the sentence when it is used first, and the command line ends with it.
 """
 
 import os
-import pathlib
 import sys
+from collections.abc import Callable
+from typing import Any
 
 BACKENDS = ("tensorflow", "jax", "torch")
 
@@ -14,6 +16,8 @@ def advice(error: Exception) -> str | None:
     """Returns what to do about an error of `import keras`, `None` if it has nothing to do with the backend."""
     chosen = os.environ.get("KERAS_BACKEND")
     missing = getattr(error, "name", None)
+    if missing == "keras":
+        return "Keras is not installed: pip install keras, and a backend."
     if missing in BACKENDS:
         reason = f"KERAS_BACKEND is {chosen!r}" if chosen else f"KERAS_BACKEND is not set, so Keras takes {missing}"
         return (
@@ -25,18 +29,24 @@ def advice(error: Exception) -> str | None:
     return None
 
 
-def is_command_line() -> bool:
-    """Whether this process is `keras-mambaout` or `python -m keras_mambaout`."""
-    program = pathlib.Path(sys.argv[0]).stem
-    return program == "keras-mambaout" or (program == "-m" and "keras_mambaout" in sys.orig_argv)
+def says_what_is_missing(package: str) -> Callable[[str], Any]:
+    """Returns a `__getattr__` for a package of which, without a backend, most names are missing."""
+
+    def __getattr__(name):
+        if MISSING is None or name not in sys.modules[package].__all__:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        raise ImportError(MISSING)
+
+    return __getattr__
 
 
+MISSING: str | None = None  # the sentence
+NAME: str | None = None  # of the backend
 try:
-    import keras  # noqa: F401
+    import keras
 except (ImportError, ValueError) as error:
-    sentence = advice(error)
-    if sentence is None:
+    MISSING = advice(error)
+    if MISSING is None:
         raise
-    if is_command_line():
-        sys.exit(f"keras-mambaout: error: {sentence}")
-    raise ImportError(sentence) from None
+else:
+    NAME = keras.config.backend()

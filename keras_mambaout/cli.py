@@ -1,11 +1,16 @@
-"""The command line: `keras-mambaout predict`, `evaluate`, `train`, `compare`, `push` and `list`."""
+"""The command line: `keras-mambaout predict`, `evaluate`, `train`, `export`, `compare`, `push` and `list`."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from keras_mambaout.commands import classification, compare, detection, list, push, segmentation
+from keras_mambaout import backend
+
+if backend.MISSING is not None:
+    sys.exit(f"keras-mambaout: error: {backend.MISSING}")
+
+from keras_mambaout.commands import classification, compare, detection, export, list, push, segmentation
 from keras_mambaout.commands.tasks import TaskOptions, open_model
 from keras_mambaout.commands.values import text
 from keras_mambaout.memory import keep_memory
@@ -74,7 +79,8 @@ def make_parser() -> Parser:
         command.add_argument(
             "--model",
             default="mambaout_tiny",
-            help="classifier of `keras-mambaout list`, .keras file, or hf://user/repo (default: %(default)s)",
+            help="classifier of `keras-mambaout list`, .keras file, hf://user/repo, or an exported model "
+            "(default: %(default)s)",
         )
         command.add_argument("--json", action="store_true", help="print JSON instead of text")
         options = TaskOptions(name, TASKS)
@@ -90,7 +96,7 @@ def make_parser() -> Parser:
         task.add_arguments("train", training)
         training.set_defaults(run=task.train, training=task.TRAINING, trainings=trainings.choices)
 
-    for name, module in (("compare", compare), ("push", push), ("list", list)):
+    for name, module in (("export", export), ("compare", compare), ("push", push), ("list", list)):
         command = commands.add_parser(name, help=module.HELP)
         module.add_arguments(command)
         command.set_defaults(run=module.run)

@@ -1,4 +1,4 @@
-"""What data sets and their evaluation need beyond the core: optional packages and a progress bar.
+"""What data sets and their evaluation need beyond the core: optional packages.
 
 TensorFlow is such a package: `CocoDataset.batches` asks for it here, and what runs in its graphs imports
 it where it is used, so that `import keras_mambaout` does without it.
@@ -6,11 +6,9 @@ it where it is used, so that `import keras_mambaout` does without it.
 
 import contextlib
 import importlib
-import sys
-from collections.abc import Callable
 from types import ModuleType
 
-import keras
+from keras_mambaout.backend import NAME
 
 
 def import_extra(module: str, extra: str = "detection") -> ModuleType:
@@ -24,16 +22,7 @@ def import_extra(module: str, extra: str = "detection") -> ModuleType:
 def import_tensorflow() -> ModuleType:
     """Returns TensorFlow; where it only reads data, it leaves the GPU to the backend."""
     tensorflow = import_extra("tensorflow")
-    if keras.config.backend() != "tensorflow":
+    if NAME != "tensorflow":
         with contextlib.suppress(RuntimeError):  # too late: TensorFlow has started already
             tensorflow.config.set_visible_devices([], "GPU")
     return tensorflow
-
-
-def progress_bar(total: int | None, verbose: str | int, unit: str) -> Callable[[int], None]:
-    """Returns a `keras.utils.Progbar` of `total` steps, silent unless `verbose` or, with "auto", a terminal asks."""
-    if verbose not in ("auto", 0, 1, 2):
-        raise ValueError(f"`verbose` must be 'auto', 0 (silent) or 1 (progress bar), got {verbose!r}.")
-    verbose = int(sys.stdout.isatty()) if verbose == "auto" else int(verbose)
-    bar = keras.utils.Progbar(total, verbose=max(verbose, 1), unit_name=unit)
-    return bar.update if verbose and total else lambda step: None

@@ -4,8 +4,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-import keras
-
 from keras_mambaout.arguments import CROP_MODES, check_choice, check_edges, check_positive_integer, is_number
 
 WHOLE_PHOTO = "photo"
@@ -218,7 +216,7 @@ class SegmentationSettings(InferenceSettings):
         }
 
 
-def settings_of(model: keras.Model, cls: type[InferenceSettings]) -> Any:
+def settings_of(model: Any, cls: type[InferenceSettings]) -> Any:
     """Returns the settings that a model carries; those of a model that carries none are all unknown."""
     settings = getattr(model, "inference_settings", None)
     return settings if isinstance(settings, cls) else cls()

@@ -14,8 +14,8 @@ def keep_memory() -> bool:
     first model is made. The process then never gives memory back, and where large and small arrays mix, it may need
     more. The `keras-mambaout` command calls it by itself; importing the package changes nothing.
 
-    Larger pages may help or not; the system must be asked for them before the process starts:
-    `GLIBC_TUNABLES=glibc.malloc.hugetlb=1 python train.py`.
+    Larger pages make training faster on some machines and slower on others. The system must be asked for them before
+    the process starts: `GLIBC_TUNABLES=glibc.malloc.hugetlb=1 python train.py`.
 
     Returns:
         Whether the C library is glibc (Linux), which alone can be told so; with others nothing happens.

@@ -19,6 +19,24 @@ SENTENCES = {
     'pip install "keras-mambaout[tensorflow]", or set KERAS_BACKEND to the backend that is.',
     "tensorfow": "KERAS_BACKEND must be tensorflow, jax or torch, got 'tensorfow'.",
 }
+FIRST_USES = """
+import keras_mambaout
+import keras_mambaout.detection
+for use in (
+    "keras_mambaout.MambaOutTiny",
+    "from keras_mambaout import create_model",
+    "keras_mambaout.training",
+    "from keras_mambaout.detection import mask_rcnn",
+):
+    try:
+        exec(use)
+    except ImportError as error:
+        print(error)
+try:
+    keras_mambaout.unknown
+except AttributeError as error:
+    print(str(error).removeprefix("module 'keras_mambaout' "))
+"""
 
 
 def run(folder, backend, *command):
@@ -30,9 +48,8 @@ def run(folder, backend, *command):
 
 @pytest.mark.parametrize("backend", SENTENCES)
 def test_import(backend, tmp_path):
-    script = "try: import keras_mambaout\nexcept ImportError as error: print(error, error.__suppress_context__)"
-    result = run(tmp_path, backend, "-c", script)
-    assert result.stdout == f"{SENTENCES[backend]} True\n", result.stderr
+    result = run(tmp_path, backend, "-c", FIRST_USES)
+    assert result.stdout == f"{SENTENCES[backend]}\n" * 4 + "has no attribute 'unknown'\n", result.stderr
 
 
 @pytest.mark.parametrize("backend", ["jax", "tensorfow"])

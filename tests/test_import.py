@@ -49,6 +49,7 @@ FOUNDATION = [
     "memory",
     "models",
     "preprocessing",
+    "scores",
     "serialization",
     "weights",
 ]

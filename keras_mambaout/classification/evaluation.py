@@ -7,9 +7,9 @@ import numpy as np
 
 from keras_mambaout.classification.dataset import ClassificationDataset
 from keras_mambaout.classification.inference import check_scores
-from keras_mambaout.extras import progress_bar
+from keras_mambaout.data.progress import progress_bar
 from keras_mambaout.inference_settings import ClassificationSettings, settings_of
-from keras_mambaout.models.classifier import gives_logits
+from keras_mambaout.scores import gives_logits
 
 TOP = 5
 

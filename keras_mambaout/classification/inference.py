@@ -3,17 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_mambaout.arguments import check_positive_integer
 from keras_mambaout.inference_settings import ClassificationSettings, settings_of
-from keras_mambaout.models.classifier import gives_logits
 from keras_mambaout.preprocessing.imagenet import resize_and_center_crop
+from keras_mambaout.scores import gives_logits, softmax
 
 
 def classify(
-    model: keras.Model,
+    model: Any,
     photos: Sequence[np.ndarray],
     image_size: int | None = None,
     crop_pct: float | None = None,
@@ -95,7 +94,7 @@ def _check_names(class_names, count):
 
 def _probabilities(scores, from_logits):
     if from_logits:
-        return keras.ops.convert_to_numpy(keras.ops.softmax(scores))
+        return softmax(scores)
     if scores.min() < 0 or scores.max() > 1:
         raise ValueError(
             f"The model's output must be probabilities, from 0 to 1, got {scores.min():g} to {scores.max():g}. Logits "

@@ -10,7 +10,7 @@ from keras_mambaout.classification.augmentation import ClassificationAugmentatio
 from keras_mambaout.classification.dataset import ClassificationDataset
 from keras_mambaout.config import CLASSIFICATION_DROP_PATH_RATES
 from keras_mambaout.inference_settings import ClassificationSettings
-from keras_mambaout.models.classifier import gives_logits
+from keras_mambaout.scores import gives_logits
 from keras_mambaout.training.recipe import TrainingRecipe, check_steps
 from keras_mambaout.training.schedule import Warmup, cosine
 

@@ -13,6 +13,7 @@ from keras_mambaout.commands import training, values
 from keras_mambaout.commands.class_names import known_names, names_for
 from keras_mambaout.commands.classification_data import for_evaluation, training_and_validation
 from keras_mambaout.commands.printing import print_json, print_unreadable
+from keras_mambaout.exporting import ExportedModel
 from keras_mambaout.files import save_picture
 from keras_mambaout.inference_settings import ClassificationSettings, settings_of
 from keras_mambaout.models.backbone import MambaOutBackbone
@@ -36,6 +37,8 @@ def fits(model: keras.Model) -> bool:
     """Returns whether a model turns images into scores, as far as its inputs and outputs are known."""
     if isinstance(model, MambaOutBackbone):
         return False
+    if isinstance(model, ExportedModel):
+        return model.task == "classification"
     ends = getattr(model, "inputs", None), getattr(model, "outputs", None)
     return None in ends or [[len(tensor.shape) for tensor in end] for end in ends] == [[4], [2]]
 
@@ -191,11 +194,17 @@ def _open(args, model, classes, what):
 
 def _labels(args, model):
     """Returns how each class is called: ImageNet's WordNet id and name, or the name that a model or a file gives it."""
-    size = settings_of(model, ClassificationSettings).options(args.size)["image_size"]
-    names = names_for(args, model, model.compute_output_shape((1, size, size, 3))[-1], imagenet_names())
+    names = names_for(args, model, _class_count(args, model), imagenet_names())
     if names == imagenet_names():
         return [{"synset": synset, "name": name} for synset, name in imagenet_classes()]
     return [{"name": name} for name in names]
+
+
+def _class_count(args, model):
+    if isinstance(model, ExportedModel):
+        return model.num_classes
+    size = settings_of(model, ClassificationSettings).options(args.size)["image_size"]
+    return model.compute_output_shape((1, size, size, 3))[-1]
 
 
 def _class_table(rows):

@@ -34,8 +34,8 @@ LONGEST_EDGES = 4  # the longest edge is at most this many shortest ones, as the
 
 
 def fits(model: keras.Model) -> bool:
-    """Returns whether a model is a `UperNet`."""
-    return isinstance(model, UperNet)
+    """Returns whether a model is a `UperNet`, perhaps exported."""
+    return isinstance(model, UperNet) or getattr(model, "task", None) == "segmentation"
 
 
 def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 
 from keras_mambaout.config import VARIANTS
+from keras_mambaout.exporting import load_exported
+from keras_mambaout.exporting.loading import names_exported
 from keras_mambaout.models.saved import load_model, names_saved_model
 
 
@@ -14,7 +16,7 @@ def open_model(name: str, tasks: tuple[ModuleType, ...]) -> tuple[ModuleType, ke
     """Returns the task of a model and, unless `name` is a variant's, the saved model.
 
     Args:
-        name: Name of a variant, which is a classifier, or an address for `load_model`.
+        name: Name of a variant, which is a classifier, an address for `load_model`, or the path of an exported model.
         tasks: The modules of the tasks, first classification, which is asked last: it takes what no other task does.
 
     Raises:
@@ -23,11 +25,15 @@ def open_model(name: str, tasks: tuple[ModuleType, ...]) -> tuple[ModuleType, ke
     """
     if name in VARIANTS:
         return tasks[0], None
-    if not names_saved_model(name):
+    if names_exported(name):
+        model = load_exported(name)
+    elif names_saved_model(name):
+        model = load_model(name)
+    else:
         raise ValueError(
-            f"Unknown model {name!r}: give one of {', '.join(VARIANTS)}, the path of a .keras file, or hf://user/repo."
+            f"Unknown model {name!r}: give one of {', '.join(VARIANTS)}, the path of a .keras file, hf://user/repo, or "
+            "an exported model with its manifest."
         )
-    model = load_model(name)
     for task in (*tasks[1:], tasks[0]):
         if task.fits(model):
             return task, model

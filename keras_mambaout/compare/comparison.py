@@ -18,9 +18,7 @@ from keras_mambaout.config import VARIANTS
 from keras_mambaout.files import check_output_folder
 from keras_mambaout.models.saved import SUFFIX, local_path, names_saved_model
 from keras_mambaout.preprocessing.imagenet import resize_and_center_crop
-from keras_mambaout.preprocessing.reading import load_image
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+from keras_mambaout.preprocessing.reading import find_images, load_image
 
 
 def compare_backends(
@@ -186,10 +184,7 @@ def _write_batch(path, images, shape):
     elif channels != 3:
         raise ValueError(f"`images` are RGB, and the model takes {channels} channels: leave them out.")
     else:
-        folder = pathlib.Path(images)
-        files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
-        if not files:
-            raise ValueError(f"There is no image ({', '.join(IMAGE_SUFFIXES)}) in {folder}: give a folder of images.")
+        files = find_images(images)
         classes = sorted({file.parent for file in files})
         step = max(1, len(files) // batch_size)  # so that all classes are there
         files = [files[step * index % len(files)] for index in range(batch_size)]

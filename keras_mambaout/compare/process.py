@@ -9,14 +9,11 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-LARGE_PAGES = "glibc.malloc.hugetlb=1"  # see keras_mambaout.memory
-
 
 def keras_worker_command(backend: str) -> tuple[list[str], dict[str, str]]:
-    """Returns the command line and the environment of `compare.worker` on a backend, with large pages of memory."""
+    """Returns the command line and the environment of `compare.worker` on a backend."""
     command = [sys.executable, "-m", "keras_mambaout.compare.worker"]
-    tunables = os.environ.get("GLIBC_TUNABLES", LARGE_PAGES)
-    return command, {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "GLIBC_TUNABLES": tunables}
+    return command, {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 class WorkerError(RuntimeError):

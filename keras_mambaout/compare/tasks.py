@@ -11,7 +11,7 @@ from keras_mambaout.compare import labels
 from keras_mambaout.detection.rcnn.model import BOX_SIZE, MASK_SIZE, MaskRCNN
 from keras_mambaout.detection.rcnn.roi_align import multiscale_roi_align
 from keras_mambaout.integrations.detector_mixin import DetectorMixin
-from keras_mambaout.models.classifier import gives_logits
+from keras_mambaout.scores import gives_logits
 from keras_mambaout.segmentation.uper.model import AUXILIARY_STAGE, UperNet
 
 

@@ -1,4 +1,4 @@
-"""Boxes of detectors: formats, clipping to the image, and rows without a box."""
+"""Boxes of detectors: overlap, clipping to the image, and rows without a box."""
 
 from typing import Any
 
@@ -6,25 +6,6 @@ import keras
 from keras import ops
 
 EPSILON = 1e-7  # square pixels, against division by zero
-BOX_FORMATS = ("xyxy", "yxyx", "xywh", "center_xywh", "center_yxhw", "rel_xyxy", "rel_yxyx", "rel_xywh")
-
-
-def check_box_format(name: Any) -> str:
-    """Returns `name` if it is one of `BOX_FORMATS`, those that Keras, KerasCV and KerasHub share."""
-    if name not in BOX_FORMATS:
-        raise ValueError(f"`bounding_box_format` must be one of {', '.join(map(repr, BOX_FORMATS))}, got {name!r}.")
-    return name
-
-
-def box_format_of(model: Any) -> str:
-    """Returns the box format of a detector, or raises a `ValueError` if `model` is not a detector."""
-    name = getattr(model, "bounding_box_format", None)
-    if name is None:
-        raise ValueError(
-            f"{type(model).__name__} has no attribute `bounding_box_format`, so it is not a detector. Give a model "
-            f"whose `predict_on_batch` returns boxes, and set it to one of {', '.join(map(repr, BOX_FORMATS))}."
-        )
-    return check_box_format(name)
 
 
 def pairwise_iou(boxes: Any, others: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mambaout.detection.boxes import check_box_format
+from keras_mambaout.detection.box_formats import check_box_format
 from keras_mambaout.detection.predicted_masks import encode_masks
 
 

@@ -12,7 +12,7 @@ from keras_mambaout.data.dataset import ImageDataset, check_full
 from keras_mambaout.detection.annotation_checks import POLICIES, checked_labels
 from keras_mambaout.detection.annotations import Annotations, read_coco_json
 from keras_mambaout.detection.batches import Targets, evaluation_batches, training_batches
-from keras_mambaout.detection.boxes import check_box_format
+from keras_mambaout.detection.box_formats import check_box_format
 from keras_mambaout.detection.image_folder import ImageFolder
 from keras_mambaout.detection.label_masks import draw_masks
 from keras_mambaout.detection.resizing import ResizeRule, flip_rate, short_sides

@@ -8,12 +8,12 @@ from typing import Any
 import keras
 
 from keras_mambaout.arguments import check_positive_integer
+from keras_mambaout.data.progress import progress_bar
 from keras_mambaout.detection.average_precision import IOU_TYPES, check_entries, measure
-from keras_mambaout.detection.boxes import box_format_of
+from keras_mambaout.detection.box_formats import box_format_of
 from keras_mambaout.detection.coco_results import detections_to_results
 from keras_mambaout.detection.dataset import CocoDataset
 from keras_mambaout.detection.resizing import ResizeRule
-from keras_mambaout.extras import progress_bar
 from keras_mambaout.files import check_folder, write_text
 from keras_mambaout.inference_settings import DetectionSettings, settings_of
 from keras_mambaout.training.distribution import Devices

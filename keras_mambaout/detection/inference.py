@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_mambaout.arguments import check_choice, check_positive_integer
-from keras_mambaout.detection.boxes import box_format_of
+from keras_mambaout.detection.box_formats import box_format_of, to_corners
 from keras_mambaout.detection.predicted_masks import encode_masks, paste_masks
 from keras_mambaout.detection.resizing import ResizeRule
 from keras_mambaout.inference_settings import DetectionSettings, settings_of
@@ -17,7 +16,7 @@ MASK_FORMS = ("image", "rle", "box")
 
 
 def detect(
-    model: keras.Model,
+    model: Any,
     photos: Sequence[np.ndarray],
     image_size: int | tuple[int, int] | None = None,
     shortest_edge: int | None = None,
@@ -95,15 +94,13 @@ def _batches(rule, sizes, batch_size):
 def _to_numpy(predictions, bounding_box_format, size):
     """Returns boxes as `"xyxy"` in pixels, confidence, classes and perhaps masks of a batch."""
     values = {
-        "boxes": keras.utils.bounding_boxes.convert_format(
-            predictions["boxes"], source=bounding_box_format, target="xyxy", height=size[0], width=size[1]
-        ),
+        "boxes": to_corners(predictions["boxes"], bounding_box_format, size),
         "confidence": predictions["confidence"],
         "classes": predictions.get("classes", predictions.get("labels")),
     }
     if "masks" in predictions:
         values["masks"] = predictions["masks"]
-    return {key: keras.ops.convert_to_numpy(value) for key, value in values.items()}
+    return {key: np.asarray(value) for key, value in values.items()}
 
 
 def _of_photo(objects, size, resized, confidence_threshold, masks):

@@ -7,8 +7,10 @@ import keras
 from keras import ops
 
 from keras_mambaout.arguments import check_number
-from keras_mambaout.detection.boxes import check_box_format, pairwise_iou
+from keras_mambaout.detection.box_formats import check_box_format
+from keras_mambaout.detection.boxes import pairwise_iou
 from keras_mambaout.detection.rows import gather
+from keras_mambaout.layers import kernels
 from keras_mambaout.serialization import serializable
 
 
@@ -44,7 +46,7 @@ def non_max_suppression(boxes: Any, scores: Any, classes: Any, iou_threshold: fl
         kept = ops.logical_and(candidates, ops.logical_not(suppressed))
         return kept, ops.any(ops.not_equal(kept, keep))
 
-    keep, _ = ops.while_loop(lambda keep, changed: changed, one_round, (candidates, ops.any(candidates)))
+    keep, _ = kernels.while_loop(lambda keep, changed: changed, one_round, (candidates, ops.any(candidates)))
     return keep
 
 

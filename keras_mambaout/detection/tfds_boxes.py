@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from keras_mambaout.data.progress import progress_bar
 from keras_mambaout.data.tfds import TfdsRecords, find_builder, prepare
-from keras_mambaout.extras import progress_bar
 from keras_mambaout.preprocessing.reading import readable_formats
 
 SHUFFLE_BUFFER = 1024  # encoded images, about 150 MB of COCO's

@@ -27,7 +27,7 @@ import keras
 
 from keras_mambaout.arguments import check_positive_integer
 from keras_mambaout.config import MambaOutConfig
-from keras_mambaout.detection.boxes import check_box_format
+from keras_mambaout.detection.box_formats import check_box_format
 from keras_mambaout.detection.non_max_suppression import MultiClassNonMaxSuppression
 from keras_mambaout.integrations.detector_mixin import DetectorMixin
 from keras_mambaout.layers.head_layers import VarianceScaling, normal

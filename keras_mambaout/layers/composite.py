@@ -78,6 +78,17 @@ def not_rematerialized(function: Callable) -> Callable:
     return wrapper
 
 
+def check_dtype(dtype: Any) -> keras.DTypePolicy:
+    """Returns the dtype policy meant by `dtype`; `None` is Keras' global one."""
+    try:
+        return keras.dtype_policies.get(keras.config.dtype_policy() if dtype is None else dtype)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"`dtype` must be a Keras dtype policy such as 'float32', 'mixed_bfloat16' or 'mixed_float16', "
+            f"got {dtype!r}."
+        ) from error
+
+
 def saved_dtype(layer: keras.layers.Layer) -> keras.DTypePolicy:
     """Returns the dtype policy to save with a layer or model: if layers inside are quantized, a map with theirs."""
     policy = layer.dtype_policy

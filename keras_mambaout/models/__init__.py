@@ -1,7 +1,8 @@
 """Backbone, classifier, the models by name, and what all models share."""
 
 from keras_mambaout.models.backbone import MambaOutBackbone
-from keras_mambaout.models.classifier import MambaOutClassifier, gives_logits
+from keras_mambaout.models.classifier import MambaOutClassifier
+from keras_mambaout.scores import gives_logits
 from keras_mambaout.models.registry import create_model, list_models
 from keras_mambaout.models.factories import (
     MambaOutFemto,

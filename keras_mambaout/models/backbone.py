@@ -10,7 +10,7 @@ import keras
 from keras_mambaout import arguments, layers
 from keras_mambaout.config import STAGES, MambaOutConfig, resolve_config
 from keras_mambaout.layers.common import layer_norm
-from keras_mambaout.layers.composite import rematerialized, saved_dtype
+from keras_mambaout.layers.composite import check_dtype, rematerialized, saved_dtype
 from keras_mambaout.models.freezing import freeze_layers, frozen_layer_names
 from keras_mambaout.models.lora import add_lora
 from keras_mambaout.models.mixins import ModelMixin
@@ -97,7 +97,7 @@ class MambaOutBackbone(ModelMixin, keras.Model):
         pooling = arguments.check_choice("pooling", pooling, arguments.POOLINGS)
         drop_path_rate = arguments.check_rate("drop_path_rate", drop_path_rate)
         pad_to_multiple = arguments.check_positive_integer("pad_to_multiple", pad_to_multiple)
-        dtype = arguments.check_dtype(dtype)
+        dtype = check_dtype(dtype)
         channels_first = data_format == "channels_first"
 
         # === Functional model ===

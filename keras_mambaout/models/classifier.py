@@ -9,7 +9,7 @@ import keras
 from keras_mambaout import arguments, layers
 from keras_mambaout.config import MambaOutConfig
 from keras_mambaout.inference_settings import ClassificationSettings
-from keras_mambaout.layers.composite import saved_dtype
+from keras_mambaout.layers.composite import check_dtype, saved_dtype
 from keras_mambaout.models.backbone import MambaOutBackbone
 from keras_mambaout.models.freezing import freeze_layers, frozen_layer_names
 from keras_mambaout.models.lora import add_lora
@@ -74,7 +74,7 @@ class MambaOutClassifier(InferenceSettingsMixin, ModelMixin, keras.Model):
         source = resolve_weights(weights, backbone.config)
         classes = arguments.check_classes(classes)
         dropout_rate = arguments.check_rate("dropout_rate", dropout_rate)
-        dtype = arguments.check_dtype(backbone.dtype_policy if dtype is None else dtype)
+        dtype = check_dtype(backbone.dtype_policy if dtype is None else dtype)
 
         # === Functional model ===
         x = layers.ClassifierHead(
@@ -170,14 +170,3 @@ class MambaOutClassifier(InferenceSettingsMixin, ModelMixin, keras.Model):
         config = dict(config)
         config["backbone"] = keras.saving.deserialize_keras_object(config["backbone"], custom_objects=custom_objects)
         return cls(**{**config, "dtype": keras.dtype_policies.get(config["dtype"]) if "dtype" in config else None})
-
-
-def gives_logits(model: keras.Model) -> bool | None:
-    """Returns whether a classifier gives logits, not probabilities; `None` if its last layer does not say."""
-    last = model
-    while isinstance(last, keras.Model):
-        last = last.layers[-1] if getattr(last, "outputs", None) else None
-    if isinstance(last, keras.layers.Softmax):
-        return False
-    activation = getattr(last, "activation", None)
-    return {keras.activations.linear: True, keras.activations.softmax: False}.get(activation)

@@ -1,10 +1,10 @@
 """Reading one image of any kind as RGB."""
 
 import os
+import pathlib
 import warnings
 from typing import Any
 
-import keras
 import numpy as np
 from PIL import ExifTags, Image
 
@@ -12,6 +12,7 @@ FORMATS = (  # those of Pillow's own formats that are read, by its names
     *("AVIF", "BMP", "DDS", "DIB", "GIF", "ICO", "JPEG", "JPEG2000"),
     *("PNG", "PPM", "QOI", "SGI", "TGA", "TIFF", "WEBP"),
 )
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")  # of the images in a folder
 UPRIGHT = {  # what brings an image upright that EXIF says is stored so
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -67,6 +68,18 @@ def load_image(source: Any) -> np.ndarray:
     return _from_array(np.asarray(source), "An image array")
 
 
+def find_images(folder: str | os.PathLike) -> list[pathlib.Path]:
+    """Returns the paths of the images in a folder and its subfolders, by name.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    files = sorted(file for file in pathlib.Path(folder).rglob("*") if file.suffix.lower() in SUFFIXES)
+    if not files:
+        raise ValueError(f"There is no image ({', '.join(SUFFIXES)}) in {folder}: give a folder of images.")
+    return files
+
+
 def check_rgb(image: Any) -> np.ndarray:
     """Returns `image` as the array `(H, W, 3)`, uint8, that it must be."""
     image = np.asarray(image)
@@ -78,7 +91,7 @@ def check_rgb(image: Any) -> np.ndarray:
     return image
 
 
-def check_rgb_images(layer: keras.layers.Layer, images: Any) -> None:
+def check_rgb_images(layer: Any, images: Any) -> None:
     """Checks that one image or several have three channels."""
     channels = images.shape[-1 if layer.data_format == "channels_last" else -3]
     if channels != 3:

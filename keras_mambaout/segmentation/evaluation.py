@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_mambaout.arguments import check_positive_integer
-from keras_mambaout.extras import progress_bar
+from keras_mambaout.data.progress import progress_bar
 from keras_mambaout.inference_settings import SegmentationSettings
 from keras_mambaout.segmentation.dataset import SegmentationDataset
 from keras_mambaout.segmentation.inference import check_views, segment

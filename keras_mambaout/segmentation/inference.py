@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import keras
 import numpy as np
 from PIL import Image
 
@@ -11,13 +10,14 @@ from keras_mambaout.arguments import check_edges, check_positive_integer, check_
 from keras_mambaout.inference_settings import WHOLE_PHOTO, SegmentationSettings, check_windows, settings_of
 from keras_mambaout.preprocessing.fitting import fit
 from keras_mambaout.preprocessing.reading import check_rgb
+from keras_mambaout.scores import softmax
 
 STRIP = 64  # rows of a photo that are resized at a time
 MULTI_SCALE = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # the paper's, with `flip=True`
 
 
 def segment(
-    model: keras.Model,
+    model: Any,
     photos: Sequence[np.ndarray],
     crop_size: int | str | None = None,
     stride: int | None = None,
@@ -75,7 +75,7 @@ def segment(
 
 
 def slide(
-    model: keras.Model,
+    model: Any,
     image: np.ndarray,
     crop_size: int | None = 512,
     stride: int | None = None,
@@ -169,7 +169,7 @@ def _classes(views, size, count):
             rows = slice(first, min(first + STRIP, size[0]))
             scores = resize_rows(logits, size, rows)  # (rows, W, classes)
             if count > 1:
-                scores = _softmax(scores)
+                scores = softmax(scores)
                 total = np.zeros((*size, scores.shape[-1]), "float32") if total is None else total
                 total[rows] += scores
                 scores = total[rows]
@@ -197,8 +197,3 @@ def _places(old, new):
     place = np.maximum((np.arange(new) + 0.5) * old / new - 0.5, 0.0)
     low = place.astype(int)
     return low, np.minimum(low + 1, old - 1), (place - low).astype("float32")
-
-
-def _softmax(scores):
-    scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return scores / scores.sum(axis=-1, keepdims=True)

@@ -9,6 +9,8 @@ from keras_mambaout.serialization import serializable
 
 if keras.backend.backend() == "torch":
     from keras_mambaout.training.torch_adamw import FusedAdamW as _AdamW
+elif keras.backend.backend() == "tensorflow":
+    from keras_mambaout.training.tensorflow_adamw import FusedAdamW as _AdamW
 else:
     _AdamW = keras.optimizers.AdamW
 

@@ -8,7 +8,7 @@ import pytest
 import tiny_coco
 
 from keras_mambaout.detection import CocoDataset
-from keras_mambaout.detection.boxes import BOX_FORMATS
+from keras_mambaout.detection.box_formats import BOX_FORMATS
 from keras_mambaout.detection.label_masks import draw_masks
 from keras_mambaout.preprocessing.fitting import PADDING_COLOR
 

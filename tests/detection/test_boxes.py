@@ -5,14 +5,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_mambaout.detection.boxes import (
-    BOX_FORMATS,
-    check_box_format,
-    clean_labels,
-    clip_boxes,
-    pairwise_iou,
-    restore_detections,
-)
+from keras_mambaout.detection.box_formats import BOX_FORMATS, check_box_format, to_corners
+from keras_mambaout.detection.boxes import clean_labels, clip_boxes, pairwise_iou, restore_detections
 
 SIZE, MODEL_SIZE = (50, 80), (64, 96)
 XYXY = np.array([[[10, 20, 30, 45], [-5, 10, 20, 70], [60, 40, 90, 60]]], "float32")  # inside, and over the edges
@@ -105,3 +99,13 @@ def test_pairwise_iou_is_that_of_keras():
     expected = keras.utils.bounding_boxes.compute_iou(batch, batch[:, :2], "xyxy")
     np.testing.assert_allclose(pairwise_iou(batch, batch[:, :2]), expected, rtol=1e-6)
     np.testing.assert_allclose(pairwise_iou(boxes, batch), keras.utils.bounding_boxes.compute_iou(boxes, batch, "xyxy"))
+
+
+@pytest.mark.parametrize("name", BOX_FORMATS)
+def test_corners_are_those_of_keras(name):
+    corners = np.array([[[10.0, 20.0, 40.0, 80.0], [0.0, 5.0, 199.0, 99.0]]], "float32")
+    size = {"height": 100, "width": 200}
+    convert = keras.utils.bounding_boxes.convert_format
+    boxes = convert(corners, source="xyxy", target=name, dtype="float32", **size)
+    found = to_corners(keras.ops.convert_to_numpy(boxes), name, (100, 200))
+    np.testing.assert_allclose(found, corners, rtol=1e-5)

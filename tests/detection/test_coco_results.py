@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_mambaout.detection import coco_metrics, detections_to_results
-from keras_mambaout.detection.boxes import BOX_FORMATS
+from keras_mambaout.detection.box_formats import BOX_FORMATS
 
 
 def predictions_of(boxes, classes):

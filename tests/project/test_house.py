@@ -14,7 +14,7 @@ MAX_LINES = 300
 ORDER = [  # from the roof to the ground; modules of one line import none of another name in that line
     ("__init__", "__main__", "cli"),
     ("commands",),
-    ("compare", "export", "explain", "share"),
+    ("compare", "exporting", "explain", "share"),
     ("integrations",),
     ("classification", "detection", "segmentation"),
     ("training",),
@@ -24,7 +24,7 @@ ORDER = [  # from the roof to the ground; modules of one line import none of ano
     ("weights",),
     ("preprocessing",),
     ("layers",),
-    ("config", "arguments", "inference_settings", "files", "extras", "serialization", "backend", "memory"),
+    ("config", "arguments", "inference_settings", "files", "extras", "serialization", "backend", "memory", "scores"),
 ]
 BESIDE_EACH_OTHER = {*ORDER[0], *ORDER[-1]}
 UP = {("compare.worker", "__init__"): "reads the version; it runs as a script, after all of the package is imported"}

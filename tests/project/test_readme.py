@@ -51,7 +51,7 @@ def anchors(text):
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/training.md", "docs/reliability.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/training.md", "docs/reliability.md", "docs/deployment.md"])
 def test_links_lead_somewhere(page):
     text = (ROOT / page).read_text()
     links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not link.startswith("http")]

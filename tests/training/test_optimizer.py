@@ -40,7 +40,8 @@ def updated(optimizer, dtype="float32", layout=lambda grad: grad):
 def test_updates_are_those_of_keras(options):
     options = {"learning_rate": 0.1, "weight_decay": 0.5, "epsilon": 1e-8, **options}
     for value, expected in zip(updated(AdamW(**options)), updated(keras.optimizers.AdamW(**options)), strict=True):
-        np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
+        # TensorFlow's kernel computes `1 - beta_2` from `beta_2` in float32: 1.3e-5 less than 0.001
+        np.testing.assert_allclose(value, expected, rtol=3e-5, atol=5e-6)
 
 
 @pytest.mark.filterwarnings("ignore:Gradients do not exist")
@@ -58,4 +59,4 @@ def test_other_dtypes_and_layouts(dtype, layout):
         updated(cls(0.1, weight_decay=0.5, epsilon=1e-8), dtype, layout) for cls in (AdamW, keras.optimizers.AdamW)
     ]
     for value, expected in zip(*results, strict=True):
-        np.testing.assert_allclose(value, expected, rtol=3e-2 if dtype == "bfloat16" else 1e-5, atol=1e-2)
+        np.testing.assert_allclose(value, expected, rtol=3e-2 if dtype == "bfloat16" else 3e-5, atol=1e-2)

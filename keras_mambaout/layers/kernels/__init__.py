@@ -20,6 +20,7 @@ from keras_mambaout.layers.kernels.keras_kernels import (
     depthwise_conv,
     strided_conv,
     weighted_rows,
+    while_loop,
 )
 
 if keras.backend.backend() == "jax":
@@ -53,6 +54,7 @@ elif keras.backend.backend() == "torch":
         strided_conv,
         tensor,
         weighted_rows,
+        while_loop,
     )
     from keras_mambaout.layers.kernels.torch_state_space import linear_scan, selective_scan
 
@@ -74,6 +76,7 @@ __all__ = [
     "depthwise_conv",
     "strided_conv",
     "weighted_rows",
+    "while_loop",
     "linear_scan",
     "selective_scan",
 ]

@@ -132,8 +132,26 @@ def _conv_backward(residuals, grad):
 
 
 def _shifted_products(x, grad, kernel):
-    """The barriers keep XLA from shifting the image anew for every number of a product."""
-    return keras_kernels.conv_kernel_gradient(x, grad, kernel, lambda *values: lax.optimization_barrier(values)[0])
+    """`keras_kernels.conv_kernel_gradient` as a loop."""
+    margins = [(side // 2, side // 2) for side in kernel.shape[:2]]
+    return _product_of_each_tap(jnp.pad(x, ((0, 0), *margins, (0, 0))), grad, kernel)
+
+
+def _product_of_each_tap(padded, grad, kernel, stride=1):
+    """The gradient of a convolution's kernel: for each of its places, what it sees of the image times `grad`.
+
+    A loop has one shifted image in memory: for a train step of Mask R-CNN at 400 x 640 pixels
+    XLA takes 1.6 GB instead of 2.2.
+    """
+    batch, height, width, _ = grad.shape
+    columns = kernel.shape[1]
+    size = (batch, stride * (height - 1) + 1, stride * (width - 1) + 1, padded.shape[-1])
+
+    def product(tap):
+        seen = lax.dynamic_slice(padded, (0, tap // columns, tap % columns, 0), size)[:, ::stride, ::stride]
+        return _pixels(seen).T @ _pixels(grad)
+
+    return lax.map(product, jnp.arange(kernel.shape[0] * columns)).reshape(kernel.shape)
 
 
 def _native_kernel_gradient(x, grad, kernel):
@@ -167,15 +185,8 @@ def _strided_conv_backward(residuals, grad):
     """The kernel's gradient tap by tap, each a matmul: femto's four take 46 ms instead of XLA's 103."""
     x, kernel = residuals
     _, x_gradient = jax.vjp(lambda x: _native_strided_conv(x, kernel), x)
-    batch, height, width, _ = grad.shape
     padded = jnp.pad(x, ((0, 0), (1, 2), (1, 2), (0, 0)))
-
-    def tap_gradient(tap):
-        start, size = (0, tap // 3, tap % 3, 0), (batch, 2 * height - 1, 2 * width - 1, x.shape[-1])
-        seen = lax.dynamic_slice(padded, start, size)[:, ::2, ::2]  # (B, H/2, W/2, C)
-        return _pixels(seen).T @ _pixels(grad)
-
-    return x_gradient(grad)[0], lax.map(tap_gradient, jnp.arange(9)).reshape(kernel.shape)
+    return x_gradient(grad)[0], _product_of_each_tap(padded, grad, kernel, stride=2)
 
 
 _strided_conv.defvjp(_strided_conv_forward, _strided_conv_backward)

@@ -136,6 +136,11 @@ def weighted_rows(tables, indices, weights):
     return sum(parts)
 
 
+def while_loop(condition, body, values):
+    """Values after `values = body(*values)` as long as `condition(*values)`."""
+    return ops.while_loop(condition, body, values)
+
+
 def one_table(tables, indices):
     """Returns the tables of all images as one, `(B * N, C)`, and the indices into it."""
     batch, rows = ops.shape(tables)[:2]

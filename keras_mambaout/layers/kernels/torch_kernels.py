@@ -2,8 +2,10 @@
 
 import keras
 import torch
+from torch._higher_order_ops import while_loop as exported_while_loop
 from torch.nn import functional
 
+from keras_mambaout.layers.kernels import keras_kernels
 from keras_mambaout.layers.kernels.formulations import choose_depthwise_conv
 from keras_mambaout.layers.kernels.keras_kernels import conv_kernel_gradient, one_table
 
@@ -139,3 +141,16 @@ def weighted_rows(tables, indices, weights):
     indices, weights = indices.reshape(-1, taps), weights.reshape(-1, taps).to(table.dtype)
     rows = functional.embedding_bag(indices, table, per_sample_weights=weights, mode="sum")
     return rows.reshape(*shape, table.shape[1])
+
+
+def while_loop(condition, body, values):
+    """Values after `values = body(*values)` as long as `condition(*values)`; `torch.export` keeps it as a loop."""
+    if not torch.compiler.is_exporting():
+        return keras_kernels.while_loop(condition, body, values)
+
+    def fresh(results):  # neither an input nor another result, which a loop must not return
+        return keras.tree.map_structure(torch.clone, results)
+
+    return exported_while_loop(
+        lambda *values: fresh(condition(*values)), lambda *values: fresh(body(*values)), fresh(values)
+    )

@@ -29,11 +29,23 @@ def adaptive_average_pool(inputs: Any, size: int) -> Any:
     """
     x = ops.cast(inputs, "float32")
     height, width = ops.shape(x)[1:3]
-    x = ops.stack([ops.mean(x[:, start:stop], axis=1) for start, stop in _parts(height, size)], axis=1)
-    x = ops.stack([ops.mean(x[:, :, start:stop], axis=2) for start, stop in _parts(width, size)], axis=2)
+    if isinstance(height, int) and isinstance(width, int):
+        x = ops.stack([ops.mean(x[:, start:stop], axis=1) for start, stop in _parts(height, size)], axis=1)
+        x = ops.stack([ops.mean(x[:, :, start:stop], axis=2) for start, stop in _parts(width, size)], axis=2)
+    else:  # unknown when the graph is made
+        x = ops.einsum("ph,bhwc->bpwc", _shares(height, size), x)
+        x = ops.einsum("qw,bpwc->bpqc", _shares(width, size), x)
     return ops.cast(x, inputs.dtype)  # (B, size, size, C)
 
 
 def _parts(side, size):
     """Returns where each part of a side begins and ends."""
-    return [(part * side // size, -(-(part + 1) * side // size)) for part in range(size)]
+    return [(part * side // size, ((part + 1) * side + size - 1) // size) for part in range(size)]
+
+
+def _shares(side, size):
+    """Returns the share of each pixel of a side in the mean of each part, `(size, side)`."""
+    part, pixel = ops.arange(size, dtype="int32")[:, None], ops.arange(side, dtype="int32")[None]
+    begins, ends = part * side // size, ((part + 1) * side + size - 1) // size
+    inside = ops.cast(ops.logical_and(pixel >= begins, pixel < ends), "float32")
+    return inside / ops.sum(inside, axis=1, keepdims=True)

@@ -40,10 +40,11 @@ def resize_bilinear(inputs: Any, size: Sequence[Any]) -> Any:
 
 def _interpolate(x, old, new, axis):
     """Resizes one axis of `(B, H, W, C)` from `old` to `new`."""
-    scale = ops.cast(old, "float32") / ops.cast(new, "float32")
-    place = ops.maximum((ops.cast(ops.arange(new), "float32") + 0.5) * scale - 0.5, 0.0)
+    old_side, new_side = (ops.cast(side, "float32") if ops.is_tensor(side) else side for side in (old, new))
+    scale = old_side / new_side
+    place = ops.maximum((ops.arange(new, dtype="float32") + 0.5) * scale - 0.5, 0.0)
     low = ops.cast(place, "int32")
-    high = ops.minimum(low + 1, old - 1)
+    high = ops.where(low < old - 1, low + 1, low)
     share = ops.cast(place - ops.cast(low, "float32"), x.dtype)
     share = ops.reshape(share, (-1, 1, 1) if axis == 1 else (-1, 1))
     return ops.take(x, low, axis=axis) * (1 - share) + ops.take(x, high, axis=axis) * share
