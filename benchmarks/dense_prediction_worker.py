@@ -11,7 +11,6 @@ import keras_mambaout
 from keras_mambaout.compare import frameworks
 from keras_mambaout.compare.protocol import serve
 from keras_mambaout.detection import mask_rcnn
-from keras_mambaout.memory import keep_memory
 from keras_mambaout.segmentation import upernet
 from keras_mambaout.training import AdamW
 
@@ -50,7 +49,6 @@ class DensePredictionWorker:
         return time.perf_counter() - start
 
 
-keep_memory()
 worker = DensePredictionWorker()
 methods = {"describe": describe, "peak_memory": frameworks.peak_memory}
 serve({**methods, "build": worker.build, "predict": worker.predict, "train_step": worker.train_step})

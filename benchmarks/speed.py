@@ -24,7 +24,7 @@ import time
 import numpy as np
 
 from keras_mambaout.compare import BACKENDS
-from keras_mambaout.compare.process import Worker, WorkerError, keras_worker_command
+from keras_mambaout.compare.process import KEEP_MEMORY, Worker, WorkerError, keras_worker_command
 
 FOLDER = pathlib.Path(__file__).parent
 REST = 0.1  # seconds between turns, in which the threads of the last contender fall asleep
@@ -57,7 +57,11 @@ def main():
 
 
 def ours(model, prefix="Keras "):
-    return {f"{prefix}{backend}": (*keras_worker_command(backend), model) for backend in BACKENDS}
+    commands = {backend: keras_worker_command(backend) for backend in BACKENDS}
+    return {
+        f"{prefix}{backend}": ([*command, KEEP_MEMORY], environment, model)
+        for backend, (command, environment) in commands.items()
+    }
 
 
 def timm_contenders(python):

@@ -13,7 +13,6 @@ if backend.MISSING is not None:
 from keras_mambaout.commands import classification, compare, detection, export, list, push, segmentation
 from keras_mambaout.commands.tasks import TaskOptions, open_model
 from keras_mambaout.commands.values import text
-from keras_mambaout.memory import keep_memory
 from keras_mambaout.share import UploadError
 from keras_mambaout.weights.hub import DownloadError
 
@@ -34,8 +33,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, or 1 after a one-line error or if backends disagree, or 130 after Ctrl-C.
     """
-    if arguments is None:
-        keep_memory()
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name of a file may be no text
     try:

@@ -10,9 +10,9 @@ def keep_memory() -> bool:
     """Has this process keep the memory that it frees, which makes training on a CPU faster.
 
     Large arrays are otherwise given back to the system as soon as they are freed, and the next one gets new pages,
-    which the system fills with zeros at first touch: on JAX a part of a train step that counts. Call it before the
-    first model is made. The process then never gives memory back, and where large and small arrays mix, it may need
-    more. The `keras-mambaout` command calls it by itself; importing the package changes nothing.
+    which the system fills with zeros at first touch: on some machines a part of a train step that counts. Call it
+    before the first model is made. The process then never gives memory back, and may need much more of it: a train step
+    of Mask R-CNN at 800 x 1280 pixels took 11.7 GB on JAX instead of 7.2. Nothing calls it by itself.
 
     Larger pages make training faster on some machines and slower on others. The system must be asked for them before
     the process starts: `GLIBC_TUNABLES=glibc.malloc.hugetlb=1 python train.py`.

@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+KEEP_MEMORY = "--keep-memory"  # an argument of the worker
+
 
 def keras_worker_command(backend: str) -> tuple[list[str], dict[str, str]]:
     """Returns the command line and the environment of `compare.worker` on a backend."""

@@ -5,6 +5,7 @@
 
 import os
 import platform
+import sys
 import time
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import keras_mambaout
 from keras_mambaout.compare import frameworks, models
 from keras_mambaout.compare.layer_outputs import layer_outputs
+from keras_mambaout.compare.process import KEEP_MEMORY
 from keras_mambaout.compare.protocol import serve
 from keras_mambaout.compare.tasks import task_of
 from keras_mambaout.layers import kernels
@@ -123,8 +125,9 @@ class KerasWorker:
 
 
 def serve_worker(worker: KerasWorker) -> None:
-    """Answers requests for the public methods of a worker, in a process that keeps its memory."""
-    keep_memory()
+    """Answers requests for the public methods of a worker."""
+    if KEEP_MEMORY in sys.argv:
+        keep_memory()
     serve({name: getattr(worker, name) for name in vars(KerasWorker) if not name.startswith("_")})
 
 
