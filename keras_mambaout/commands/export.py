@@ -12,7 +12,6 @@ from keras_mambaout.models.saved import load_model
 from keras_mambaout.preprocessing.reading import find_images, load_image
 
 HELP = "write a model for ONNX Runtime, OpenVINO, LiteRT, TensorFlow or PyTorch, and compare it with Keras there"
-DYNAMIC = "dynamic"
 MAX_PHOTOS = 8
 
 
@@ -37,10 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     size.add_argument("--dynamic", action="store_true", help="images of any height and width")
     parser.add_argument(
         "--batch-size",
-        type=_batch_size,
+        type=values.batch_size,
         default=1,
         metavar="N",
-        help=f"images at a time, or {DYNAMIC} for any number (default: %(default)s)",
+        help="images at a time, or dynamic for any number (default: %(default)s)",
     )
     parser.add_argument(
         "--no-preprocessing", action="store_true", help="the file takes normalised images (default: 0-255)"
@@ -67,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
         model,
         args.format,
         args.output,
-        size=DYNAMIC if args.dynamic else args.size,
+        size=values.DYNAMIC if args.dynamic else args.size,
         batch_size=args.batch_size,
         include_preprocessing=not args.no_preprocessing,
         photos=photos,
@@ -81,7 +80,3 @@ def run(args: argparse.Namespace) -> None:
     keras_seconds, file_seconds = manifest["seconds"]["keras"], manifest["seconds"]["file"]
     shape = " x ".join(map(str, manifest["compared"][0]))
     print(f"  {shape}: {1000 * file_seconds:.1f} ms, Keras on {manifest['backend']} {1000 * keras_seconds:.1f} ms")
-
-
-def _batch_size(text):
-    return DYNAMIC if text == DYNAMIC else values.IMAGES(text)

@@ -46,6 +46,7 @@ class Number:
 
 SIDE = Number(int, MIN_IMAGE_SIZE, 8192)  # of images, in pixels
 IMAGES = Number(int, 1, 65536)  # in a batch
+DYNAMIC = "dynamic"  # any number of images
 STEPS = Number(int, 1, 65536)
 EPOCHS = Number(int, 1, 1_000_000)
 CHANNELS = Number(int, 1, 4096)
@@ -66,6 +67,11 @@ TOKEN_MIXER: Mapping[str, Any] = {  # what `--token-mixer` is, wherever a networ
     "help": "what mixes pixels: the convolution, a state space model after it as in Mamba, the convolution of the "
     "pixels before alone, or nothing (default: %(default)s)",
 }
+
+
+def batch_size(text: str) -> int | str:
+    """Reads a number of images, or `dynamic`."""
+    return DYNAMIC if text == DYNAMIC else IMAGES(text)
 
 
 def text(value: str) -> str:

@@ -9,7 +9,7 @@ import command_lines
 import pytest
 
 from keras_mambaout import cli
-from keras_mambaout.commands import classification, compare, detection, push, segmentation, training
+from keras_mambaout.commands import classification, compare, detection, export, push, segmentation, training
 from keras_mambaout.models.saved import load_model
 
 LINES = command_lines.lines()
@@ -46,7 +46,7 @@ def assert_one_error(status, said, arguments, names):
 @pytest.mark.no_backend
 def test_the_lines_are_all_there():
     assert {str(line) for line in LINES} >= {"predict semantic", "train instances", "compare", "push", "list"}
-    assert len(LINES) == 12 and sum(len(line.options) for line in LINES) > 120
+    assert len(LINES) == 13 and sum(len(line.options) for line in LINES) > 120
 
 
 @pytest.mark.no_backend
@@ -131,6 +131,10 @@ def tiny(made, models, monkeypatch):
     monkeypatch.setattr(training, "train", lambda *args, **kwargs: history)
     monkeypatch.setattr(compare, "compare_backends", lambda *args, **kwargs: {"agree": True})
     monkeypatch.setattr(compare, "format_report", str)
+    monkeypatch.setattr(export, "load_model", lambda name: models[name])
+    manifest = {"file": "model.onnx", "difference": {"logits": 0.0}, "seconds": {"keras": 1.0, "file": 1.0}}
+    manifest |= {"backend": "torch", "compared": [[1, 32, 32, 3]]}
+    monkeypatch.setattr(export, "export", lambda *args, **kwargs: manifest)
     monkeypatch.setattr(push, "push_to_hub", lambda *args, **kwargs: "url")
     monkeypatch.setattr(argparse, "Namespace", Reads)
 

@@ -99,6 +99,8 @@ def base(line, made, output):
         return ["list"]
     if line.words == ["compare"]:
         return ["compare", "--model", made["classification"], "--size", "32", "--output", output]
+    if line.words == ["export"]:
+        return ["export", "--model", made["classification"], "--format", "onnx", "--output", output]
     if line.words == ["push"]:
         return ["push", "--model", made["classification"], "--repo", "me/tiny"]
     coco = ["--annotations", made["labels"], "--images", made["coco_images"]]
@@ -126,6 +128,7 @@ def right(line, action, made, output):
         values.picture: f"{output}.png",
         values.json_file: f"{output}.json",
         values.labels: "7, 255",
+        values.batch_size: "2",
         values.devices: "1",
     }
     by_flag = {
@@ -134,6 +137,7 @@ def right(line, action, made, output):
         "--metrics": made["metrics"],
         "--backends": "torch",
         "--images": made["images"],
+        "--photos": made["images"],
     }
     return [known.get(action.type) or by_flag.get(action.option_strings[0], "text")]
 
@@ -170,5 +174,6 @@ def wrong(action, made):
         values.json_file: [made["images"], "x.txt", "missing/x.json", "/dev/null", ""],
         values.labels: ["", "1;2", "-1", "1,,2", "70000", "x"],
         values.devices: ["", "0", "-1", "all", "1.5"],
+        values.batch_size: ["", "0", "-1", "any", "1.5"],
         None: ["", " ", "a\0b", "\ud800"],
     }[action.type]
