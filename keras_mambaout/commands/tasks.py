@@ -31,8 +31,8 @@ def open_model(name: str, tasks: tuple[ModuleType, ...]) -> tuple[ModuleType, ke
         model = load_model(name)
     else:
         raise ValueError(
-            f"Unknown model {name!r}: give one of {', '.join(VARIANTS)}, the path of a .keras file, hf://user/repo, or "
-            "an exported model with its manifest."
+            f"Unknown model {name!r}: give one of {', '.join(VARIANTS)}, the path of a .keras file, or hf://user/repo, "
+            "or the folder of an exported model."
         )
     for task in (*tasks[1:], tasks[0]):
         if task.fits(model):
