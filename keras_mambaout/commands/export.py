@@ -7,6 +7,7 @@ from keras_mambaout.commands import values
 from keras_mambaout.commands.printing import print_json
 from keras_mambaout.config import VARIANTS
 from keras_mambaout.exporting import FORMATS, export
+from keras_mambaout.exporting.formats import DYNAMIC
 from keras_mambaout.models.registry import create_model
 from keras_mambaout.models.saved import load_model
 from keras_mambaout.preprocessing.reading import find_images, load_image
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
         model,
         args.format,
         args.output,
-        size=values.DYNAMIC if args.dynamic else args.size,
+        size=DYNAMIC if args.dynamic else args.size,
         batch_size=args.batch_size,
         include_preprocessing=not args.no_preprocessing,
         photos=photos,

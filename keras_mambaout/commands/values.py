@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_mambaout.config import MIN_IMAGE_SIZE, TOKEN_MIXERS
+from keras_mambaout.exporting.formats import DYNAMIC
 from keras_mambaout.files import check_folder, check_output_file, check_output_folder
 
 
@@ -46,7 +47,6 @@ class Number:
 
 SIDE = Number(int, MIN_IMAGE_SIZE, 8192)  # of images, in pixels
 IMAGES = Number(int, 1, 65536)  # in a batch
-DYNAMIC = "dynamic"  # any number of images
 STEPS = Number(int, 1, 65536)
 EPOCHS = Number(int, 1, 1_000_000)
 CHANNELS = Number(int, 1, 4096)

@@ -15,16 +15,15 @@ import numpy as np
 from keras_mambaout.arguments import check_positive_integer
 from keras_mambaout.backend import NAME as BACKEND
 from keras_mambaout.config import MIN_IMAGE_SIZE
-from keras_mambaout.exporting.formats import check_format
+from keras_mambaout.exporting.formats import DYNAMIC, check_format
 from keras_mambaout.exporting.graph import InferenceGraph, default_size, prepared, task_of
 from keras_mambaout.exporting.manifest import NAME, write_manifest
 from keras_mambaout.exporting.proof import drawn_photos, prove
 from keras_mambaout.exporting.writing import write
 from keras_mambaout.files import check_output_folder
-from keras_mambaout.layers.image_normalization import IMAGENET_MEAN, IMAGENET_STD
+from keras_mambaout.layers.image_normalization import IMAGENET_MEAN, IMAGENET_STD, for_channels
 from keras_mambaout.preprocessing.fitting import check_size
 
-DYNAMIC = "dynamic"
 TOLERANCE = 1e-4  # relative, float32
 PACKAGES = (
     "keras-mambaout",
@@ -115,7 +114,9 @@ def export(
             "inference_settings": _settings(model, task, sides),
         }
         if not include_preprocessing:
-            manifest["normalization"] = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+            channels = signature.inputs["images"][-1]
+            statistics = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+            manifest["normalization"] = {name: for_channels(rgb, channels).tolist() for name, rgb in statistics.items()}
         manifest = _plain(manifest)
         write_manifest(part, manifest)
         proof = prove(str(part), manifest, InferenceGraph(reference).inner, photos)

@@ -5,6 +5,8 @@ from typing import Any
 
 from keras_mambaout.arguments import check_choice
 
+DYNAMIC = "dynamic"  # any size, any number of images
+
 
 @dataclasses.dataclass(frozen=True)
 class Format:

@@ -56,12 +56,12 @@ class LiteRT:
     def __init__(self, path: str, inputs: list[str], outputs: list[str], threads: int | None = None):
         _import("litert")
         interpreter = import_extra("ai_edge_litert.interpreter", FORMATS["litert"].extra)
-        self._interpreter = interpreter.Interpreter(path, num_threads=threads)
-        self._outputs, self._shapes = outputs, {}
+        self._runner = interpreter.Interpreter(path, num_threads=threads).get_signature_runner()
+        self._outputs = outputs
 
     def __call__(self, arrays: Arrays) -> dict[str, np.ndarray]:
-        runner = self._interpreter.get_signature_runner()
-        return {name: array.copy() for name, array in runner(**arrays).items() if name in self._outputs}
+        found = self._runner(**arrays)
+        return {name: found[name].copy() for name in self._outputs}
 
 
 class SavedModel:

@@ -46,7 +46,7 @@ class ImageNormalization(keras.layers.Layer):
 
     def call(self, inputs):
         channels = inputs.shape[-1]
-        mean, std = _for_channels(self.mean, channels), _for_channels(self.std, channels)
+        mean, std = for_channels(self.mean, channels), for_channels(self.std, channels)
         scale = ops.convert_to_tensor(1.0 / (255.0 * std), self.compute_dtype)
         offset = ops.convert_to_tensor(-mean / std, self.compute_dtype)
         return ops.add(ops.multiply(inputs, scale), offset)
@@ -58,5 +58,6 @@ class ImageNormalization(keras.layers.Layer):
         return {**super().get_config(), "mean": self.mean, "std": self.std}
 
 
-def _for_channels(rgb, channels):
+def for_channels(rgb: Sequence[float], channels: int) -> np.ndarray:
+    """Returns the statistics of images with this number of channels."""
     return np.mean(rgb, keepdims=True) if channels == 1 else np.resize(rgb, channels)
