@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_mambaout.rounding import largest_magnitude, relative_difference
+
 # Relative to the largest value: what was measured between backends on the models of this package, with a margin.
 TOLERANCES = {
     "float32": {"layers": 1e-4, "gradients": 1e-3, "losses": 1e-3},
@@ -14,17 +16,6 @@ TOLERANCES = {
 
 
 LAYER_SHARE = 0.1
-
-
-def relative_difference(a: np.ndarray, b: np.ndarray, least: float = 0.0) -> float:
-    """Returns `max |a - b| / max |b|`; infinite if a value is not finite, and `max |a - b|` if `b` is all zeros.
-
-    If `max |b|` is less than `least`, the difference is relative to that.
-    """
-    if a.shape != b.shape or not (np.isfinite(a).all() and np.isfinite(b).all()):
-        return float("inf")
-    scale = max(_largest(b), least)
-    return _largest(a - b) / (scale if scale > 0 else 1.0)
 
 
 def compare_arrays(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -40,7 +31,7 @@ def compare_gradients(first: Mapping[str, np.ndarray], second: Mapping[str, np.n
     largest: dict[str, float] = {}
     for name, gradient in second.items():
         layer = _layer_of(name)
-        largest[layer] = max(largest.get(layer, 0.0), _largest(gradient))
+        largest[layer] = max(largest.get(layer, 0.0), largest_magnitude(gradient))
     return _compare(first, second, {name: LAYER_SHARE * largest[_layer_of(name)] for name in second})
 
 
@@ -54,10 +45,6 @@ def _compare(first, second, least):
 
 def _layer_of(name):
     return name.split(" ", 1)[1].rpartition("/")[0]
-
-
-def _largest(values):
-    return float(np.abs(values).max(initial=0.0))
 
 
 def compare_results(results: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -14,9 +14,11 @@ from PIL import Image
 
 from keras_mambaout.exporting.running import NO_BACKEND, ROUNDS, timed
 from keras_mambaout.exporting.writing import run_process
+from keras_mambaout.rounding import relative_difference
 
 SIZES = ((96, 128), (160, 128))  # of the images, where heights and widths are free
 KERAS_NEEDED = {"saved_model": "tensorflow"}  # TensorFlow imports Keras when it loads one
+LEAST = 1e-30  # where Keras gives zeros alone, any difference is too large
 COUNTS = (2, 3)  # of the images of a batch, where it is free
 
 
@@ -71,19 +73,13 @@ def prove(folder: str, manifest: Mapping[str, Any], model: keras.Model, photos: 
         for name in names:
             key = name.partition("/")[2]
             value = wanted[key] if isinstance(wanted, dict) else wanted
-            difference[key] = max(difference.get(key, 0.0), relative_difference(outputs[name], value))
+            difference[key] = max(
+                difference.get(key, 0.0),
+                relative_difference(np.asarray(outputs[name], "float64"), np.asarray(value, "float64"), least=LEAST),
+            )
     first = batches[0] if len(batches[0]) > 1 else batches[0]["images"]
     keras_seconds = statistics.median(timed(lambda: model.predict_on_batch(first)) for _ in range(ROUNDS))
     return Proof(difference, keras_seconds, seconds, [batch["images"].shape for batch in batches])
-
-
-def relative_difference(found: Any, wanted: Any) -> float:
-    """Returns the largest difference of two arrays, relative to the largest value of the second; of what is no number
-    or has another shape, infinity."""
-    found, wanted = np.asarray(found, "float64"), np.asarray(wanted, "float64")
-    if found.shape != wanted.shape or not np.isfinite(found).all():
-        return float("inf")
-    return float(np.abs(found - wanted).max(initial=0.0) / max(np.abs(wanted).max(initial=0.0), 1e-30))
 
 
 def _batches(inputs, photos):

@@ -24,7 +24,18 @@ ORDER = [  # from the roof to the ground; modules of one line import none of ano
     ("weights",),
     ("preprocessing",),
     ("layers",),
-    ("config", "arguments", "inference_settings", "files", "extras", "serialization", "backend", "memory", "scores"),
+    (
+        "config",
+        "arguments",
+        "inference_settings",
+        "files",
+        "extras",
+        "serialization",
+        "backend",
+        "memory",
+        "scores",
+        "rounding",
+    ),
 ]
 BESIDE_EACH_OTHER = {*ORDER[0], *ORDER[-1]}
 UP = {("compare.worker", "__init__"): "reads the version; it runs as a script, after all of the package is imported"}
